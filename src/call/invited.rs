@@ -1,0 +1,149 @@
+//! What an INVITE says about its call, and the plan that the dialplan has for it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::call::machine::Who;
+use crate::call::plan::{Lines, Plan, Target, TransferPlan};
+use crate::dialplan::{self, Dialplan, Human, Identity, Method, Trunk};
+use crate::ids::CallId;
+use crate::sip::{NameAddr, Peer, Request, Transport, Uri};
+
+/// How long we wait for a REFER's last NOTIFY where no trunk says otherwise.
+const REFER_TIME: Duration = Duration::from_secs(30);
+
+/// How long a next hop may say nothing where no trunk says otherwise. Timer B is longer than any
+/// caller's patience.
+const TRY_TIME: Duration = Duration::from_secs(4);
+
+/// An INVITE, read.
+#[derive(Clone, Debug)]
+pub struct Invited {
+    /// Whose call it is.
+    pub who: Who,
+    /// The caller, as the From of the human's leg has it.
+    pub identity: NameAddr,
+}
+
+impl Invited {
+    /// Reads an INVITE; `None` if it lacks what names a call. The caller is who P-Asserted-Identity
+    /// says (RFC 3325), if a trunk of ours says so, and else who From says.
+    pub fn read(request: &Request, trunk: Option<&Trunk>) -> Option<Self> {
+        let call_id = CallId::new(request.headers.get("Call-ID")?)?;
+        let believed = trunk.filter(|trunk| trunk.identity == Identity::PAssertedIdentity);
+        let asserted = believed.and_then(|_| request.headers.get("P-Asserted-Identity"));
+        let asserted = asserted.and_then(|value| value.parse::<NameAddr>().ok());
+        let from = request.headers.get("From")?.parse::<NameAddr>().ok()?;
+        let said = asserted.unwrap_or(from);
+        let identity = NameAddr { params: Default::default(), ..said };
+        let caller = number(&identity.uri)?;
+        let caller_name = identity.display_name.clone();
+        let called = number(&request.uri)?;
+        let trunk = trunk.map(|trunk| trunk.name.clone());
+        Some(Invited { who: Who { call_id, caller, caller_name, called, trunk }, identity })
+    }
+}
+
+/// The number or user of a URI; of one without a user (`sip:pbx.example.com`), the whole URI.
+fn number(uri: &Uri) -> Option<String> {
+    match uri.user() {
+        Some(user) => Some(user.into_owned()),
+        None => Some(uri.to_string()),
+    }
+}
+
+/// Hold music that has been loaded, by its file.
+pub type Music = BTreeMap<PathBuf, Arc<[i16]>>;
+
+/// The plan of a call that `agent` takes by the rule `route`; `None` if the dialplan has no such agent.
+pub fn plan(
+    dialplan: &Dialplan,
+    music: &Music,
+    route: &str,
+    agent: &str,
+    caller: (Option<&Trunk>, Peer),
+) -> Option<Plan> {
+    let agent = dialplan.agents.get(agent)?;
+    let transfers = dialplan.transfers.iter();
+    let transfers: BTreeMap<String, Arc<TransferPlan>> = transfers
+        .map(|(name, transfer)| (name.clone(), Arc::new(transfer_plan(dialplan, transfer, caller))))
+        .collect();
+    let transfer = dialplan.transfers.get(&agent.transfer)?;
+    let hold = transfer.music.as_ref().and_then(|file| music.get(file)).cloned();
+    Some(Plan {
+        route: route.to_owned(),
+        agent: agent.name.clone(),
+        persona: agent.persona.clone(),
+        language: agent.language.clone(),
+        ring_time: agent.ring_time,
+        greeting: agent.greeting.clone(),
+        hold,
+        rules: agent.rules.clone(),
+        transfer: transfers.get(&agent.transfer)?.clone(),
+        transfers,
+        lines: Lines {
+            nobody_reached: agent.nobody_reached.clone(),
+            not_understood: agent.not_understood.clone(),
+            fallback: agent.fallback_line.clone(),
+        },
+        yes: agent.yes.clone(),
+    })
+}
+
+fn transfer_plan(
+    dialplan: &Dialplan,
+    transfer: &dialplan::Transfer,
+    caller: (Option<&Trunk>, Peer),
+) -> TransferPlan {
+    let (trunk, _) = caller;
+    let refers = trunk.is_none_or(|trunk| trunk.refer_supported);
+    let methods = transfer.methods.iter().copied();
+    TransferPlan {
+        name: transfer.name.clone(),
+        methods: methods.filter(|method| refers || *method != Method::Refer).collect(),
+        targets: transfer
+            .targets
+            .iter()
+            .filter_map(|to| target(dialplan, transfer, to, caller))
+            .collect(),
+        ring_time: transfer.ring_time,
+        try_time: trunk.map_or(TRY_TIME, |trunk| trunk.try_time),
+        refer_time: trunk.map_or(REFER_TIME, |trunk| trunk.refer_time),
+        say: transfer.say.clone(),
+        say_default: transfer.say_default.clone(),
+    }
+}
+
+/// Somebody to reach, by the trunk that leads there: the human's own, or the one the caller came by.
+/// A `tel:` URI leads to nobody without one (RFC 3966 names a number, not a place).
+fn target(
+    dialplan: &Dialplan,
+    transfer: &dialplan::Transfer,
+    to: &dialplan::Target,
+    (came_by, source): (Option<&Trunk>, Peer),
+) -> Option<Target> {
+    let (name, uri, human) = match to {
+        dialplan::Target::Human(human) => {
+            let of: &Human = dialplan.humans.get(human)?;
+            (format!("human:{human}"), of.uri.clone(), Some(of))
+        }
+        dialplan::Target::Uri(uri) => (uri.to_string(), uri.clone(), None),
+    };
+    let own =
+        human.and_then(|human| human.trunk.as_deref()).and_then(|name| dialplan.trunks.get(name));
+    let trunk = own.or(came_by);
+    let next_hop = match (&uri, own) {
+        (Uri::Tel(_), _) => Some(trunk?.peers.first().copied().unwrap_or(source.address)),
+        (_, Some(own)) => own.peers.first().copied(),
+        _ => None,
+    };
+    let refer_to = match came_by.and_then(|trunk| trunk.refer_to.as_deref()) {
+        Some(template) => template.replace("{number}", &uri.user()?).parse().ok()?,
+        None => uri.clone(),
+    };
+    let transport =
+        trunk.filter(|_| next_hop.is_some()).map_or(Transport::Udp, |trunk| trunk.transport);
+    Some(Target { name, uri, refer_to, next_hop, transport, headers: transfer.headers.clone() })
+}

@@ -1,0 +1,288 @@
+//! The life of a call as scripts of events against lists of effects.
+
+use std::path::Path;
+
+use super::*;
+use crate::agent::persona::Persona;
+use crate::call::plan::{Lines, Target};
+use crate::context::Reason;
+use crate::dialplan::Method;
+use crate::escalation::phrases::Phrases;
+use crate::escalation::{Condition, Rule};
+use crate::ids::CallId;
+use crate::sip::{StatusCode, Transport, Uri};
+
+/// A call on a clock of its own.
+struct Story {
+    call: Call,
+    start: Instant,
+}
+
+fn target() -> Target {
+    let uri: Uri = "sip:sarah@192.0.2.1".parse().expect("a URI");
+    Target {
+        name: "human:sarah".into(),
+        refer_to: uri.clone(),
+        uri,
+        next_hop: None,
+        transport: Transport::Udp,
+        headers: vec![],
+    }
+}
+
+fn plan(methods: &[Method]) -> Plan {
+    let transfer = Arc::new(TransferPlan {
+        name: "cold".into(),
+        methods: methods.to_vec(),
+        targets: vec![target()],
+        ring_time: Duration::from_secs(20),
+        try_time: Duration::from_secs(4),
+        refer_time: Duration::from_secs(30),
+        say: [(Reason::CustomerRequest, "Of course.".to_owned())].into(),
+        say_default: "One moment.".into(),
+    });
+    let phrases = Phrases::parse("speak to a human\n").expect("a phrase file");
+    let rule = |id: &str, when| Rule {
+        id: id.into(),
+        when,
+        reason: Reason::CustomerRequest,
+        transfer: None,
+    };
+    Plan {
+        route: "all".into(),
+        agent: "demo".into(),
+        persona: Arc::new(Persona::parse(Path::new("demo.md"), "You help.").expect("a persona")),
+        language: "en".into(),
+        ring_time: Duration::ZERO,
+        greeting: "Hello.".into(),
+        hold: None,
+        rules: [rule("explicit", Condition::Phrases(phrases)), rule("zero", Condition::Key('0'))]
+            .into(),
+        transfer: transfer.clone(),
+        transfers: [("cold".to_owned(), transfer)].into(),
+        lines: Lines {
+            nobody_reached: "Nobody is free. Shall I try again?".into(),
+            not_understood: "Sorry?".into(),
+            fallback: "One moment please.".into(),
+        },
+        yes: Phrases::parse("yes\n").expect("a phrase file"),
+    }
+}
+
+impl Story {
+    /// A call that has been answered, and the greeting said.
+    fn conversing(methods: &[Method]) -> Story {
+        let mut story = Story::invited(plan(methods));
+        story.at(0, Event::Invited);
+        story.at(0, Event::Acknowledged);
+        story.at(1, said(1, "Hello."));
+        story
+    }
+
+    fn invited(plan: Plan) -> Story {
+        let who = Who {
+            call_id: CallId::new("a84b4c76e66710@192.0.2.7").expect("a Call-ID"),
+            caller: "+4930555".into(),
+            caller_name: None,
+            called: "demo".into(),
+            trunk: None,
+        };
+        Story { call: Call::new(Timestamp::UNIX_EPOCH, Arc::new(plan), who), start: Instant::now() }
+    }
+
+    /// What the call wants done when this happens at that second, without the journal's part.
+    fn at(&mut self, second: u64, event: Event) -> Vec<Effect> {
+        let mut effects = self.all_at(second, event);
+        effects.retain(|effect| !matches!(effect, Effect::Record(_)));
+        effects
+    }
+
+    fn all_at(&mut self, second: u64, event: Event) -> Vec<Effect> {
+        let passed = Duration::from_secs(second);
+        let at = Timestamp::UNIX_EPOCH + passed;
+        self.call.on(Now { now: self.start + passed, at }, event)
+    }
+
+    /// A call in which the caller has asked for a person, and the line has been said.
+    fn transferring(methods: &[Method]) -> (Story, Vec<Effect>) {
+        let mut story = Story::conversing(methods);
+        story.at(4, heard("I want to speak to a human"));
+        story.at(4, Event::Saved);
+        let begun = story.at(7, said(2, "Of course."));
+        (story, begun)
+    }
+}
+
+fn heard(text: &str) -> Event {
+    let spoken = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+    Event::Heard { text: text.into(), confidence: 0.9, spoken }
+}
+
+fn said(line: u32, text: &str) -> Event {
+    let (began, ended) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+    let line = Some(LineId(line));
+    Event::Agent(AgentEvent::Said { line, heard: text.into(), interrupted: false, began, ended })
+}
+
+fn say(line: u32, text: &str) -> Effect {
+    Effect::Agent(Order::Say { line: LineId(line), text: text.into() })
+}
+
+#[test]
+fn caller_is_greeted_when_the_ack_is_there() {
+    let mut story = Story::invited(plan(&[Method::Refer]));
+    assert_eq!(story.at(0, Event::Invited), [Effect::Ring, Effect::Answer]);
+    assert_eq!(
+        story.at(0, Event::Acknowledged),
+        [Effect::Wire(Wiring::CONVERSING), Effect::Listen(true), say(1, "Hello.")]
+    );
+}
+
+#[test]
+fn call_that_shall_ring_is_answered_when_it_has_rung() {
+    let mut story = Story::invited(Plan { ring_time: Duration::from_secs(3), ..plan(&[]) });
+    assert_eq!(story.at(0, Event::Invited), [Effect::Ring]);
+    assert_eq!(story.at(2, Event::Tick), []);
+    assert_eq!(story.at(3, Event::Tick), [Effect::Answer]);
+}
+
+#[test]
+fn what_asks_for_nobody_goes_to_the_agent() {
+    let mut story = Story::conversing(&[Method::Refer]);
+    let text = "what are your opening hours".to_owned();
+    assert_eq!(story.at(3, heard(&text)), [Effect::Agent(Order::Heard { text })]);
+}
+
+/// C13 and T6: the briefing is on its way to the disk before anything is said, nothing is asked back,
+/// and the transfer begins when the line has been heard to its end.
+#[test]
+fn request_for_a_person_is_saved_then_announced_then_done() {
+    let mut story = Story::conversing(&[Method::Refer]);
+
+    let effects = story.all_at(4, heard("I want to speak to a human"));
+    let names: Vec<_> = effects.iter().map(Effect::name).collect();
+    assert_eq!(names, ["record", "record", "save", "agent", "summarise"]);
+    let Effect::Save(briefing) = &effects[2] else { panic!("{effects:?}") };
+    assert_eq!(briefing.trigger_text.as_deref(), Some("I want to speak to a human"));
+
+    assert_eq!(story.at(4, Event::Saved), [say(2, "Of course.")]);
+    // The caller speaks over the line: it is said all the same.
+    assert_eq!(story.at(5, Event::BargedIn), []);
+    assert_eq!(
+        story.at(7, said(2, "Of course.")),
+        [Effect::Wire(Wiring::HOLDING), Effect::Listen(false), Effect::Refer(target())]
+    );
+}
+
+#[test]
+fn key_zero_asks_for_a_person_too() {
+    let mut story = Story::conversing(&[Method::Refer]);
+    assert_eq!(story.at(4, Event::Digit('5')), []);
+    let effects = story.at(5, Event::Digit('0'));
+    assert!(
+        matches!(&effects[0], Effect::Save(briefing) if briefing.trigger_text.is_none()),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn store_and_voice_that_hang_keep_nobody_waiting() {
+    let mut story = Story::conversing(&[Method::Bridge]);
+    story.at(4, heard("speak to a human"));
+    assert_eq!(story.at(5, Event::Tick), [say(2, "Of course.")]);
+    let effects = story.at(30, Event::Tick);
+    assert_eq!(effects.last(), Some(&Effect::Dial(0, target())));
+}
+
+#[test]
+fn caller_gets_the_bye_only_after_the_last_notify() {
+    let (mut story, begun) = Story::transferring(&[Method::Refer]);
+    assert_eq!(begun.last(), Some(&Effect::Refer(target())));
+    let accepted = transfer::Event::ReferAnswered(StatusCode::of(202));
+    assert_eq!(story.at(7, Event::Transfer(accepted)), []);
+    let done = transfer::Event::ReferProgress {
+        status: StatusCode::of(200),
+        reason: "OK".into(),
+        terminated: true,
+    };
+    assert_eq!(story.at(9, Event::Transfer(done)), [Effect::HangUpCaller, Effect::End]);
+    assert!(story.call.is_over());
+}
+
+#[test]
+fn human_and_caller_are_joined_and_end_together() {
+    let (mut story, _) = Story::transferring(&[Method::Bridge]);
+    let answered = Event::Transfer(transfer::Event::Answered(0));
+    assert_eq!(story.at(9, answered), [Effect::Wire(Wiring::BRIDGED)]);
+    let gone = Event::HumanGone { human: 0, reason: None };
+    assert_eq!(story.at(60, gone), [Effect::HangUpCaller, Effect::End]);
+}
+
+#[test]
+fn caller_whom_nobody_took_is_back_with_the_agent_and_may_say_yes() {
+    let (mut story, _) = Story::transferring(&[Method::Bridge]);
+    let busy = transfer::Event::Failed(0, StatusCode::of(486), "Busy Here".into());
+    let effects = story.at(9, Event::Transfer(busy));
+    assert_eq!(effects[0], Effect::Wire(Wiring::CONVERSING));
+    assert!(matches!(&effects[1], Effect::Agent(Order::Note { .. })));
+    assert_eq!(effects[2..], [say(3, "Nobody is free. Shall I try again?"), Effect::Listen(true)]);
+
+    assert_eq!(story.at(14, heard("yes please")), [say(4, "One moment.")]);
+    let effects = story.at(16, said(4, "One moment."));
+    assert_eq!(effects.last(), Some(&Effect::Dial(1, target())));
+}
+
+#[test]
+fn offer_to_try_again_stands_for_one_turn() {
+    let (mut story, _) = Story::transferring(&[Method::Bridge]);
+    story.at(
+        9,
+        Event::Transfer(transfer::Event::Failed(0, StatusCode::of(486), "Busy Here".into())),
+    );
+    story.at(14, heard("what time is it"));
+    let text = "yes".to_owned();
+    assert_eq!(story.at(18, heard(&text)), [Effect::Agent(Order::Heard { text })]);
+}
+
+/// A phone whose cable was cut says no BYE; one that is only silent keeps its call.
+#[test]
+fn phone_whose_sound_stops_is_looked_for() {
+    let mut story = Story::conversing(&[Method::Bridge]);
+    let probe = [Effect::Probe(LegId::Caller)];
+    assert_eq!(story.at(9, Event::CallerFlows(false)), probe);
+    assert_eq!(story.at(12, Event::CallerFlows(true)), []);
+
+    let (mut story, _) = Story::transferring(&[Method::Bridge]);
+    assert_eq!(story.at(7, Event::CallerFlows(false)), []);
+    story.at(9, Event::Transfer(transfer::Event::Answered(0)));
+    assert_eq!(story.at(20, Event::HumanSilent(0)), [Effect::Probe(LegId::Human(0))]);
+    assert_eq!(story.at(20, Event::HumanSilent(1)), []);
+    assert_eq!(story.at(21, Event::CallerFlows(false)), probe);
+}
+
+#[test]
+fn caller_who_hangs_up_leaves_no_leg_behind() {
+    let gone = || Event::CallerGone { reason: None };
+
+    let (mut story, _) = Story::transferring(&[Method::Bridge]);
+    let effects = story.at(9, gone());
+    assert!(matches!(&effects[..], [Effect::HangUpHuman(0, Some(_)), Effect::End]), "{effects:?}");
+    assert!(story.call.is_over());
+
+    let (mut story, _) = Story::transferring(&[Method::Bridge]);
+    story.at(9, Event::Transfer(transfer::Event::Answered(0)));
+    assert_eq!(story.at(11, gone()), [Effect::HangUpHuman(0, None), Effect::End]);
+
+    let mut story = Story::conversing(&[Method::Refer]);
+    assert_eq!(story.at(2, gone()), [Effect::End]);
+    assert_eq!(story.at(3, gone()), []);
+}
+
+#[test]
+fn turns_are_counted_through_both_speakers() {
+    let mut story = Story::conversing(&[Method::Refer]);
+    story.at(3, heard("what are your opening hours"));
+    let numbers: Vec<_> =
+        story.call.context().conversation.turns.iter().map(|turn| turn.number).collect();
+    assert_eq!(numbers, [1, 2]);
+}
