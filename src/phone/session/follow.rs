@@ -1,0 +1,178 @@
+//! Following a REFER: the target is called while the referrer is told how that goes (RFC 3515, RFC 5589).
+//!
+//! ```text
+//!   referrer                 us                    target
+//!    |--- REFER ------------>|                       |
+//!    |<-- 202, NOTIFY 100 ---|--- INVITE ----------->|
+//!    |<-- NOTIFY 180 --------|<-- 180 ---------------|
+//!    |<-- NOTIFY 200, last --|<-- 200 ---------------|   we talk there from now on
+//!    |--- BYE -------------->|                       |   the referrer's to send (RFC 5589 §6.1)
+//! ```
+//!
+//! If the target cannot be had, the referrer is told why, and the first call goes on.
+
+use std::future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::{Session, no_media};
+use crate::ids::DialogId;
+use crate::net::resolve::resolve;
+use crate::phone::conversation::Conversation;
+use crate::phone::now;
+use crate::phone::referral::{self, Target};
+use crate::phone::report::{Side, What};
+use crate::phone::talk::Input;
+use crate::sip::{Body, Event, Peer, Request, StatusCode, Transport};
+
+/// How long the referrer may take to hang up. Then we do.
+const LEAVE_TIME: Duration = Duration::from_secs(5);
+
+/// The refusal of one who does not want to be transferred.
+const DECLINE: StatusCode = StatusCode::of(603);
+
+/// A REFER that is being followed.
+pub(super) struct Following {
+    target: Target,
+    stage: Stage,
+    rings: bool,
+    /// Whether the referrer has hung up.
+    pub is_left: bool,
+}
+
+enum Stage {
+    /// Where is it?
+    Resolving(BoxFuture<'static, Option<Peer>>),
+    Dialling(Box<Conversation>),
+}
+
+/// A call that we have been transferred away from.
+pub(super) struct Leaving {
+    pub dialog: DialogId,
+    pub until: Instant,
+}
+
+impl Following {
+    /// The dialog with the target, once there is one.
+    pub fn dialog(&self) -> Option<DialogId> {
+        match &self.stage {
+            Stage::Resolving(_) => None,
+            Stage::Dialling(conversation) => Some(conversation.dialog),
+        }
+    }
+
+    pub fn is(&self, dialog: DialogId) -> bool {
+        self.dialog() == Some(dialog)
+    }
+}
+
+/// Waits until it is known where the target is; for ever if nobody asks.
+pub(super) async fn resolved(following: &mut Option<Following>) -> Option<Peer> {
+    match following {
+        Some(Following { stage: Stage::Resolving(peer), .. }) => peer.await,
+        _ => future::pending().await,
+    }
+}
+
+impl Session<'_> {
+    /// A REFER came.
+    pub(super) fn referred(&mut self, request: &Arc<Request>) {
+        let referrer = self.active.dialog;
+        let target = match referral::target(request) {
+            Ok(target) if !self.script.refuses_refer => target,
+            refused => {
+                let status = refused.err().unwrap_or(DECLINE);
+                self.diary.tell(What::ReferRefused { status });
+                return self.signal(|signaling| signaling.reject_refer(referrer, status));
+            }
+        };
+        self.diary.tell(What::Referred { to: target.uri.to_string() });
+        self.signal(|signaling| signaling.accept_refer(referrer));
+        let uri = target.uri.clone();
+        let peer = async move { resolve(&uri, Transport::Udp).await }.boxed();
+        let stage = Stage::Resolving(peer);
+        self.following = Some(Following { target, stage, rings: false, is_left: false });
+        self.talk_on(Input::Referred);
+    }
+
+    /// It is known where the target is, or that it is nowhere.
+    pub(super) fn dial_target(&mut self, peer: Option<Peer>) {
+        let Some(following) = &mut self.following else { return };
+        let Some(peer) = peer else {
+            return self.target_failed(StatusCode::of(404), "Not Found");
+        };
+        let Target { uri, headers } = following.target.clone();
+        let call_id = self.phone.fresh_call_id();
+        match self.phone.dial(&uri, peer, call_id, headers) {
+            Ok(conversation) => following.stage = Stage::Dialling(Box::new(conversation)),
+            Err(why) => self.target_failed(StatusCode::of(503), &why.to_string()),
+        }
+    }
+
+    /// An event of the call to the target.
+    pub(super) fn handle_target(&mut self, event: Event) {
+        match event {
+            Event::Ringing { status, .. } => {
+                let Some(following) = &mut self.following else { return };
+                // Each status once is enough for anybody.
+                if !std::mem::replace(&mut following.rings, true) {
+                    self.diary.tell(What::TargetRings { status });
+                    self.tell_referrer(status);
+                }
+            }
+            Event::Answered { response, .. } => self.target_answered(response.body.as_ref()),
+            Event::Failed { status, reason, .. } => self.target_failed(status, &reason),
+            // The dialog is not answered yet, so there is nothing else that could happen in it.
+            _ => (),
+        }
+    }
+
+    fn target_answered(&mut self, body: Option<&Body>) {
+        let Some(Following { target, stage: Stage::Dialling(conversation), is_left, .. }) =
+            &mut self.following
+        else {
+            return;
+        };
+        let Ok(codec) = conversation.accept(body) else {
+            let dialog = conversation.dialog;
+            self.signal(|signaling| signaling.hang_up(dialog, Some(no_media())));
+            return self.target_failed(StatusCode::of(488), "Not Acceptable Here");
+        };
+        let (to, is_left) = (target.uri.to_string(), *is_left);
+        self.tell_referrer(StatusCode::of(200));
+        self.diary.tell(What::TargetAnswered { codec });
+        self.transferred_to = Some(to);
+        if let Some(Following { stage: Stage::Dialling(conversation), .. }) = self.following.take()
+        {
+            self.move_to(*conversation, is_left);
+        }
+    }
+
+    fn move_to(&mut self, conversation: Conversation, is_left: bool) {
+        let left = std::mem::replace(&mut self.active, conversation).dialog;
+        match is_left {
+            true => self.diary.tell(What::ReferrerLeft),
+            false => self.leaving = Some(Leaving { dialog: left, until: now() + LEAVE_TIME }),
+        }
+        self.tape.forget_queued();
+        self.pressed_at = None;
+        self.talk_on(Input::Settled);
+    }
+
+    fn target_failed(&mut self, status: StatusCode, reason: &str) {
+        self.tell_referrer(status);
+        self.diary.tell(What::TargetFailed { status, reason: reason.into() });
+        if self.following.take().is_some_and(|following| following.is_left) {
+            return self.end(Side::Them, None);
+        }
+        self.talk_on(Input::Settled);
+    }
+
+    fn tell_referrer(&mut self, status: StatusCode) {
+        let referrer = self.active.dialog;
+        self.signal(|signaling| signaling.notify_refer(referrer, status));
+    }
+}
