@@ -5,30 +5,24 @@ use std::sync::Arc;
 
 use crate::call::invited::Music;
 use crate::dialplan::Dialplan;
-use crate::media::{Rate, resample};
-
-/// The longest recording that is kept in memory: five minutes are 5 MB.
-const LENGTH_MAX_SECS: u32 = 300;
+use crate::files::wav::{self, Recording, WavError};
+use crate::media::Rate;
+use crate::media::resample::{self, UnknownRate};
 
 /// Why a recording cannot be played.
 #[derive(Debug, thiserror::Error)]
 pub enum MusicError {
-    /// It is not there, or no WAV file.
-    #[error("hold music {}", file.display())]
-    Unreadable {
+    /// It is not there, or nothing that is played.
+    #[error("hold music")]
+    Unplayable(#[from] WavError),
+    /// It has a sample rate that is not converted.
+    #[error("hold music: cannot play `{}`", file.display())]
+    Unconvertible {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The rate.
         #[source]
-        cause: hound::Error,
-    },
-    /// It is a WAV file of a kind that we do not play.
-    #[error("hold music {}: {what}", file.display())]
-    Unsuitable {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        what: &'static str,
+        cause: UnknownRate,
     },
 }
 
@@ -40,29 +34,9 @@ pub fn load(dialplan: &Dialplan) -> Result<Music, MusicError> {
 
 /// One recording, as one voice at 8 kHz.
 pub fn read(file: &Path) -> Result<Arc<[i16]>, MusicError> {
-    let unreadable = |cause| MusicError::Unreadable { file: file.to_owned(), cause };
-    let unsuitable = |what| MusicError::Unsuitable { file: file.to_owned(), what };
-    let mut reader = hound::WavReader::open(file).map_err(unreadable)?;
-    let spec = reader.spec();
-    if spec.sample_format != hound::SampleFormat::Int || spec.bits_per_sample != 16 {
-        return Err(unsuitable("only 16-bit samples are played"));
-    }
-    if reader.duration() > spec.sample_rate.saturating_mul(LENGTH_MAX_SECS) {
-        return Err(unsuitable("longer than five minutes"));
-    }
-    let samples: Vec<i16> = reader.samples().collect::<Result<_, _>>().map_err(unreadable)?;
-    if samples.is_empty() {
-        return Err(unsuitable("it is empty"));
-    }
-    let channels = usize::from(spec.channels.max(1));
-    let mixed: Vec<i16> = samples.chunks(channels).map(mean).collect();
-    let samples = resample::convert(&mixed, spec.sample_rate, Rate::Narrow);
-    Ok(samples.map_err(|_| unsuitable("an unusual sample rate"))?.into())
-}
-
-fn mean(channels: &[i16]) -> i16 {
-    let sum: i32 = channels.iter().map(|&sample| i32::from(sample)).sum();
-    (sum / channels.len() as i32) as i16
+    let Recording { hertz, samples } = wav::read(file)?;
+    let unconvertible = |cause| MusicError::Unconvertible { file: file.into(), cause };
+    Ok(resample::convert(&samples, hertz, Rate::Narrow).map_err(unconvertible)?.into())
 }
 
 #[cfg(test)]
@@ -94,6 +68,7 @@ mod tests {
     #[test]
     fn what_is_no_recording_is_named() {
         let error = read(Path::new("nowhere/calm.wav")).expect_err("nothing is there");
-        assert_eq!(error.to_string(), "hold music nowhere/calm.wav");
+        let said = format!("{:#}", anyhow::Error::new(error));
+        assert!(said.starts_with("hold music: cannot read `nowhere/calm.wav`: "), "{said}");
     }
 }

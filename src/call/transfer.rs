@@ -172,9 +172,14 @@ impl Transfer {
             }
             (Referring { until } | Referred { until }, Tick) if until <= now => self.probe(now),
 
-            (_, CallerFlows(flows)) => {
+            (state, CallerFlows(flows)) => {
                 self.caller_silent = !flows;
-                vec![]
+                // Nobody's phone rings for a caller who is gone. A dialog that does not answer ends,
+                // and so `CallerGone` is told next; one that does is only quiet.
+                match state {
+                    Dialling { .. } if !flows => vec![Effect::Probe],
+                    _ => vec![],
+                }
             }
             (Probing { .. }, Probed { alive: true }) if !self.caller_silent => self.over(
                 now,

@@ -82,6 +82,7 @@ stories! {
     trouble::store_that_fails_does_not_stop_the_call,
     trouble::slow_store_does_not_hold_the_caller_up,
     trouble::caller_who_vanished_from_the_agent_is_let_go,
+    trouble::phone_stops_ringing_for_a_caller_who_vanished,
     trouble::human_who_vanished_is_noticed,
     trouble::caller_who_vanished_is_let_go_when_the_human_hangs_up,
 }

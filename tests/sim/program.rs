@@ -53,6 +53,8 @@ pub struct Setup {
     pub model: Option<Arc<dyn LanguageModel>>,
     /// How long the caller hears it ring.
     pub ring_time: Duration,
+    /// How long a human's phone rings.
+    pub human_ring_time: Duration,
     pub calls_max: usize,
     /// What a waiting caller hears.
     pub hold: Arc<[i16]>,
@@ -65,6 +67,7 @@ impl Default for Setup {
             humans: vec!["sarah"],
             model: None,
             ring_time: Duration::from_millis(500),
+            human_ring_time: Duration::from_secs(20),
             calls_max: 10,
             hold: Voice::Hold.samples(HERTZ as usize).into(),
         }
@@ -150,7 +153,7 @@ fn dialplan(setup: &Setup) -> Dialplan {
         name: "cold".into(),
         targets: setup.humans.iter().map(|name| Target::Human((*name).into())).collect(),
         methods: setup.methods.clone(),
-        ring_time: Duration::from_secs(20),
+        ring_time: setup.human_ring_time,
         headers: vec!["X-Tandem-Call-ID".into(), "Call-Info".into()],
         say: [(Reason::CustomerRequest, TRANSITION.to_owned())].into(),
         say_default: TRANSITION.into(),

@@ -253,7 +253,7 @@ fn phone_whose_sound_stops_is_looked_for() {
     assert_eq!(story.at(12, Event::CallerFlows(true)), []);
 
     let (mut story, _) = Story::transferring(&[Method::Bridge]);
-    assert_eq!(story.at(7, Event::CallerFlows(false)), []);
+    assert_eq!(story.at(7, Event::CallerFlows(false)), probe);
     story.at(9, Event::Transfer(transfer::Event::Answered(0)));
     assert_eq!(story.at(20, Event::HumanSilent(0)), [Effect::Probe(LegId::Human(0))]);
     assert_eq!(story.at(20, Event::HumanSilent(1)), []);

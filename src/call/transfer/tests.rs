@@ -310,6 +310,27 @@ fn phone_stops_ringing_when_the_caller_hangs_up() {
     );
 }
 
+/// A cable that was cut while the human's phone rings: the dialog says whether anybody is left.
+#[test]
+fn caller_whose_sound_stops_while_the_phone_rings_is_looked_for() {
+    let sarah = target("sarah");
+    check(
+        &[Method::Bridge],
+        &["sarah"],
+        &[Try(Method::Bridge, sarah.clone()), Dial(0, sarah.clone())],
+        &[
+            (2, Event::CallerFlows(false), vec![Probe]),
+            (2, Event::Probed { alive: true }, vec![]),
+            (3, Event::CallerFlows(true), vec![]),
+            (
+                4,
+                Event::Answered(0),
+                vec![Over(Outcome::Connected, Some(StatusCode::of(200)), None), Join(sarah)],
+            ),
+        ],
+    );
+}
+
 #[test]
 fn plan_without_a_way_gives_the_caller_back_at_once() {
     let transfer = check(&[], &["sarah"], &[GiveBack(Outcome::Unreachable)], &[]);

@@ -80,6 +80,22 @@ pub fn caller_who_vanished_from_the_agent_is_let_go(stage: Stage) -> World {
     world
 }
 
+/// The caller's phone loses its network while the human's phone rings: that stops, and nobody answers a
+/// call without a caller.
+pub fn phone_stops_ringing_for_a_caller_who_vanished(stage: Stage) -> World {
+    let setup = Setup { human_ring_time: secs(60), ..bridge_only(&["sarah"]) };
+    let (mut world, caller) = greeted(stage, setup);
+    let sarah = world.phone("sarah").only_rings();
+    asks_for_a_person(&mut world, &caller);
+    world.until("it rings", secs(10), |_| sarah.lines() > 0);
+    let call_id = caller.call_id();
+    caller.vanishes();
+    world.until("the phone stops ringing", secs(50), |_| sarah.is_idle());
+    assert_eq!(sarah.status(), 487);
+    assert_eq!(world.context(&call_id).ending.expect("it has ended").by, "caller");
+    world
+}
+
 /// The human's phone loses its network: the caller is not left alone for ever.
 pub fn human_who_vanished_is_noticed(stage: Stage) -> World {
     let (mut world, caller) = greeted(stage, bridge_only(&["sarah"]));
