@@ -49,7 +49,8 @@ const DRIVERS: [&str; 20] = [
 ];
 
 /// What is compiled for tests only, in files whose names do not say so.
-const TEST_SUPPORT: [&str; 3] = ["context/fixtures.rs", "escalation/corpus.rs", "speech/real/"];
+const TEST_SUPPORT: [&str; 4] =
+    ["context/fixtures.rs", "escalation/corpus.rs", "escalation/spoken.rs", "speech/real/"];
 
 /// Where a serialised shape may live: a type with `Serialize` is a promise to someone outside.
 const EDGES: [&str; 8] = [

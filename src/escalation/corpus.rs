@@ -12,7 +12,7 @@ const HUMAN: &str = include_str!("../../dialplans/phrases/human.txt");
 const CORPUS: &str = include_str!("../../tests/data/escalation/explicit.tsv");
 
 /// Requirements T3 and T4, word for word.
-const SIXTEEN: [&str; 16] = [
+pub(super) const SIXTEEN: [&str; 16] = [
     "speak to a human",
     "talk to a person",
     "real person",
@@ -51,7 +51,7 @@ fn corpus() -> Vec<Case> {
     lines.map(case).collect()
 }
 
-fn human() -> Phrases {
+pub(super) fn human() -> Phrases {
     Phrases::parse(HUMAN).expect("the shipped phrase file is right")
 }
 

@@ -12,5 +12,7 @@ pub mod words;
 
 #[cfg(test)]
 mod corpus;
+#[cfg(all(test, feature = "whisper", feature = "flite"))]
+mod spoken;
 
 pub use triggers::{Condition, Rule, Signals, Triggered, evaluate};

@@ -34,7 +34,7 @@ mod whisper_log;
 pub mod workers;
 
 #[cfg(all(test, feature = "whisper", feature = "flite"))]
-mod real;
+pub(crate) mod real;
 
 use std::fmt;
 use std::sync::Arc;

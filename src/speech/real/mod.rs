@@ -1,10 +1,10 @@
 //! The real engines on real speech, through µ-law at 8 kHz as a telephone has it.
 //!
-//! These tests need what is not in the repository: models (`make models`, found in `models/` or
+//! These tests need what is not in the repository: models (`tools/models`, found in `models/` or
 //! `$TANDEM_MODELS`) and, of Debian, `asterisk-core-sounds-en-wav` and `asterisk-moh-opsound-wav`. Without
 //! them they say so and pass, except with `CI=true`.
 
-mod telephone;
+pub(crate) mod telephone;
 mod words;
 
 use std::path::Path;
