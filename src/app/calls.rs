@@ -14,7 +14,6 @@ use tokio::sync::watch;
 use crate::agent::LanguageModel;
 use crate::agent::lines::Lines;
 use crate::call::driver::{Clock, Links, Services};
-use crate::call::invited::Music;
 use crate::call::registry::{self, Limits, RegistryHandle};
 use crate::context::Recorder;
 use crate::dialplan::Dialplan;
@@ -71,8 +70,6 @@ pub struct Parts {
     pub dialplan: watch::Receiver<Arc<Dialplan>>,
     /// What waiting callers hear where the dialplan names no file.
     pub hold: Arc<[i16]>,
-    /// The hold music that the dialplan names.
-    pub music: Arc<Music>,
     /// Where a call can be looked at.
     pub links: Links,
     /// The clock on the wall, now.
@@ -125,7 +122,6 @@ pub fn start(settings: CallSettings, parts: Parts) -> Result<Calls, StartError> 
         ports: ports.clone(),
         codecs: settings.codecs,
         hold: parts.hold,
-        music: parts.music,
         recognizer: parts.recognizer,
         lines: Lines::spawn(parts.synthesizer.clone()),
         synthesizer: parts.synthesizer,

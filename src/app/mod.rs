@@ -5,7 +5,6 @@
 
 pub mod calls;
 pub mod demo;
-pub mod music;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -87,7 +86,6 @@ impl Program {
         let recognizer = engines::recognizer(&config.speech.engines)?;
         let synthesizer = engines::synthesizer(&config.speech.engines)?;
         let (model, server) = model(&config.llm)?;
-        let music = Arc::new(music::load(&dialplan)?);
 
         let stop = CancellationToken::new();
         let draining = Arc::new(AtomicBool::new(false));
@@ -128,7 +126,6 @@ impl Program {
                 recorder: recorder.clone(),
                 dialplan: current,
                 hold: hold::tune().into(),
-                music,
                 links: links(base),
                 wall: jiff::Timestamp::now(),
             },

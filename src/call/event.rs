@@ -1,6 +1,7 @@
 //! What happens to a call, and what a call wants done: everything that passes between the
 //! [machine](crate::call::machine) and its driver.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -91,6 +92,8 @@ pub enum Effect {
     Summarise,
     /// Who hears whom from now on.
     Wire(Wiring),
+    /// What whoever waits hears from now on: samples at the rate of the call.
+    Hold(Arc<[i16]>),
     /// Whether the caller is listened to.
     Listen(bool),
     /// To the agent.
@@ -159,6 +162,7 @@ impl Effect {
             Effect::Save(_) => "save",
             Effect::Summarise => "summarise",
             Effect::Wire(_) => "wire",
+            Effect::Hold(_) => "hold",
             Effect::Listen(_) => "listen",
             Effect::Agent(_) => "agent",
             Effect::Refer(_) => "refer",

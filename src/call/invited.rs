@@ -1,7 +1,6 @@
 //! What an INVITE says about its call, and the plan that the dialplan has for it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,13 +53,11 @@ fn number(uri: &Uri) -> Option<String> {
     }
 }
 
-/// Hold music that has been loaded, by its file.
-pub type Music = BTreeMap<PathBuf, Arc<[i16]>>;
-
 /// The plan of a call that `agent` takes by the rule `route`; `None` if the dialplan has no such agent.
+/// `hold` is what waiting callers hear where the dialplan names nothing.
 pub fn plan(
     dialplan: &Dialplan,
-    music: &Music,
+    hold: &Arc<[i16]>,
     route: &str,
     agent: &str,
     caller: (Option<&Trunk>, Peer),
@@ -68,10 +65,10 @@ pub fn plan(
     let agent = dialplan.agents.get(agent)?;
     let transfers = dialplan.transfers.iter();
     let transfers: BTreeMap<String, Arc<TransferPlan>> = transfers
-        .map(|(name, transfer)| (name.clone(), Arc::new(transfer_plan(dialplan, transfer, caller))))
+        .map(|(name, transfer)| {
+            (name.clone(), Arc::new(transfer_plan(dialplan, transfer, hold, caller)))
+        })
         .collect();
-    let transfer = dialplan.transfers.get(&agent.transfer)?;
-    let hold = transfer.music.as_ref().and_then(|file| music.get(file)).cloned();
     Some(Plan {
         route: route.to_owned(),
         agent: agent.name.clone(),
@@ -79,7 +76,6 @@ pub fn plan(
         language: agent.language.clone(),
         ring_time: agent.ring_time,
         greeting: agent.greeting.clone(),
-        hold,
         rules: agent.rules.clone(),
         transfer: transfers.get(&agent.transfer)?.clone(),
         transfers,
@@ -95,6 +91,7 @@ pub fn plan(
 fn transfer_plan(
     dialplan: &Dialplan,
     transfer: &dialplan::Transfer,
+    hold: &Arc<[i16]>,
     caller: (Option<&Trunk>, Peer),
 ) -> TransferPlan {
     let (trunk, _) = caller;
@@ -111,6 +108,7 @@ fn transfer_plan(
         ring_time: transfer.ring_time,
         try_time: trunk.map_or(TRY_TIME, |trunk| trunk.try_time),
         refer_time: trunk.map_or(REFER_TIME, |trunk| trunk.refer_time),
+        hold: transfer.music.as_ref().unwrap_or(hold).clone(),
         say: transfer.say.clone(),
         say_default: transfer.say_default.clone(),
     }

@@ -304,8 +304,9 @@ impl Call {
 
     fn begin_transfer(&mut self, now: Now, plan: Arc<TransferPlan>) -> Vec<Effect> {
         let (transfer, wanted) = Transfer::new(now.now, plan.clone(), self.humans);
+        let music = Effect::Hold(plan.hold.clone());
         self.state = State::Transferring { plan, transfer: Box::new(transfer) };
-        let mut effects = vec![Effect::Wire(Wiring::HOLDING), Effect::Listen(false)];
+        let mut effects = vec![music, Effect::Wire(Wiring::HOLDING), Effect::Listen(false)];
         effects.extend(self.perform(wanted));
         effects
     }

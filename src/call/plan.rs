@@ -27,8 +27,6 @@ pub struct Plan {
     pub ring_time: Duration,
     /// The first words the caller hears.
     pub greeting: String,
-    /// What a waiting caller hears, at the rate of the call; `None`: what all calls have.
-    pub hold: Option<Arc<[i16]>>,
     /// When a human is needed; order is precedence.
     pub rules: Arc<[Rule]>,
     /// The transfer of rules that name none.
@@ -67,6 +65,8 @@ pub struct TransferPlan {
     pub try_time: Duration,
     /// How long we wait for a REFER's last NOTIFY.
     pub refer_time: Duration,
+    /// What the caller hears meanwhile: samples at the rate of the call.
+    pub hold: Arc<[i16]>,
     /// The transition line for each reason that has one of its own.
     pub say: BTreeMap<Reason, String>,
     /// The transition line of every other reason.

@@ -253,7 +253,7 @@ impl Registry {
             Action::Reject(status) => return refused(*status, "a rule refuses it"),
         };
         let caller = (trunk, source);
-        let Some(plan) = invited::plan(&dialplan, &self.services.music, &route.name, agent, caller)
+        let Some(plan) = invited::plan(&dialplan, &self.services.hold, &route.name, agent, caller)
         else {
             return refused(500, "the rule's agent is unknown");
         };

@@ -15,7 +15,6 @@ pub mod route;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -139,8 +138,8 @@ pub struct Transfer {
     pub say: BTreeMap<Reason, String>,
     /// The transition line of every other reason.
     pub say_default: String,
-    /// Hold music: a WAV file; `None`: the built-in one.
-    pub music: Option<PathBuf>,
+    /// Hold music: samples at 8 kHz; `None`: the built-in one.
+    pub music: Option<Arc<[i16]>>,
 }
 
 /// Somebody to reach.

@@ -80,6 +80,11 @@ impl Bridge {
         bridge
     }
 
+    /// Other hold music, at the rate of the bridge.
+    pub fn hold_with(&mut self, music: Arc<[i16]>) {
+        self.hold.change(music);
+    }
+
     /// Rewires, over a ramp of 5 ms.
     pub fn wire(&mut self, wiring: Wiring) {
         for (party, crosspoints) in PARTIES.into_iter().zip(&mut self.crosspoints) {
@@ -229,6 +234,13 @@ impl Hold {
     fn new(rate: Rate, samples: Option<Arc<[i16]>>) -> Self {
         let fade_samples = (rate.hertz() as usize / HOLD_FADE_PER_SECOND) as i32;
         Hold { samples: samples.unwrap_or_default(), position: 0, faded: 0, fade_samples }
+    }
+
+    /// Another tune, from its beginning; the same one goes on.
+    fn change(&mut self, samples: Arc<[i16]>) {
+        if !Arc::ptr_eq(&self.samples, &samples) {
+            *self = Hold { samples, position: 0, faded: 0, ..*self };
+        }
     }
 
     fn fill(&mut self, frame: &mut [i16]) {

@@ -114,7 +114,6 @@ pub fn start(seed: u64, setup: &Setup, network: &SimNetwork, script: Script) -> 
         recorder: recorder.clone(),
         dialplan: told,
         hold: setup.hold.clone(),
-        music: Arc::default(),
         links: Arc::new(|call| Some(format!("https://desk.example.com/v1/calls/{call}"))),
         wall: BEGINNING.parse().expect("a time"),
     };

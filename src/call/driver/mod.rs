@@ -27,7 +27,6 @@ use crate::agent::LanguageModel;
 use crate::agent::driver::{self as agent, AgentEvent, AgentHandle};
 use crate::agent::lines::Lines;
 use crate::agent::machine as agent_machine;
-use crate::call::invited::Music;
 use crate::call::leg::{Answering, Leg};
 use crate::call::machine::{self, Call, Event, Now};
 use crate::call::plan::{Plan, Target};
@@ -69,8 +68,6 @@ pub struct Services {
     pub codecs: Vec<Codec>,
     /// What waiting callers hear where the dialplan names no file: samples at the rate of the call.
     pub hold: Arc<[i16]>,
-    /// The hold music that the dialplan names.
-    pub music: Arc<Music>,
     /// Puts callers' speech into words.
     pub recognizer: Arc<dyn Recognizer>,
     /// Speaks for agents.
@@ -289,10 +286,9 @@ impl Driver {
             Ok(Answering::Offering(body)) => (body, None),
             Err(why) => return Err(hear::refusal(why, services.ports.advertised_ip().to_string())),
         };
-        let hold = plan.hold.clone().unwrap_or_else(|| services.hold.clone());
         let (audio, ears) = services
             .audio
-            .open_call(Rate::Narrow, Wiring::CONVERSING, Some(hold))
+            .open_call(Rate::Narrow, Wiring::CONVERSING, Some(services.hold.clone()))
             .map_err(|why| overloaded(&why))?;
         let (said_by_agent, said) = mpsc::channel(agent::AGENT_EVENTS);
         let settings = agent_settings(&plan, services.model_deadline);

@@ -40,6 +40,7 @@ impl Driver {
             }
             Effect::Answer => self.answer(),
             Effect::Wire(wiring) => self.audio_takes(|audio| audio.wire(wiring)),
+            Effect::Hold(music) => self.audio_takes(|audio| audio.hold_with(music)),
             Effect::Listen(on) => self.listener.listen(on),
             Effect::Agent(order) => {
                 if self.agent.tell(order).is_err() {

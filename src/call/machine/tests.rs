@@ -38,6 +38,7 @@ fn plan(methods: &[Method]) -> Plan {
         ring_time: Duration::from_secs(20),
         try_time: Duration::from_secs(4),
         refer_time: Duration::from_secs(30),
+        hold: [1, -1].into(),
         say: [(Reason::CustomerRequest, "Of course.".to_owned())].into(),
         say_default: "One moment.".into(),
     });
@@ -55,7 +56,6 @@ fn plan(methods: &[Method]) -> Plan {
         language: "en".into(),
         ring_time: Duration::ZERO,
         greeting: "Hello.".into(),
-        hold: None,
         rules: [rule("explicit", Condition::Phrases(phrases)), rule("zero", Condition::Key('0'))]
             .into(),
         transfer: transfer.clone(),
@@ -170,7 +170,12 @@ fn request_for_a_person_is_saved_then_announced_then_done() {
     assert_eq!(story.at(5, Event::BargedIn), []);
     assert_eq!(
         story.at(7, said(2, "Of course.")),
-        [Effect::Wire(Wiring::HOLDING), Effect::Listen(false), Effect::Refer(target())]
+        [
+            Effect::Hold([1, -1].into()),
+            Effect::Wire(Wiring::HOLDING),
+            Effect::Listen(false),
+            Effect::Refer(target())
+        ]
     );
 }
 

@@ -22,6 +22,7 @@ fn plan(methods: &[Method], targets: &[&str]) -> Arc<TransferPlan> {
         ring_time: Duration::from_secs(20),
         try_time: Duration::from_secs(4),
         refer_time: Duration::from_secs(30),
+        hold: [1, -1].into(),
         say: BTreeMap::new(),
         say_default: "One moment.".into(),
     })

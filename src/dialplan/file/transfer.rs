@@ -1,13 +1,15 @@
 //! `[transfer.NAME]`.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::context::Reason;
 use crate::dialplan::lines::TransferLines;
 use crate::dialplan::{Method, Target};
 use crate::files::nearest::nearest;
+use crate::files::wav::{self, Recording, WavError};
 use crate::files::{At, Folder, Place, Table, folder};
+use crate::media::{Rate, resample};
 
 use super::reachable_uri;
 
@@ -46,7 +48,7 @@ pub struct TransferDraft {
     /// Transition lines; each is inherited by itself.
     pub lines: TransferLines,
     /// Hold music.
-    pub music: Option<PathBuf>,
+    pub music: Option<Arc<[i16]>>,
     /// Where the table begins.
     pub place: Place,
 }
@@ -113,19 +115,26 @@ fn header(text: &str) -> Result<String, String> {
     known.map(str::to_owned).ok_or_else(why)
 }
 
-/// A WAV file beside the dialplan.
-fn music(table: &Table<'_>, file: &At<String>, folder: &Folder) -> Option<PathBuf> {
+/// A WAV file beside the dialplan, as one voice at the rate of calls.
+fn music(table: &Table<'_>, file: &At<String>, folder: &Folder) -> Option<Arc<[i16]>> {
+    let read = || {
+        let path = folder.path(&file.value).ok_or("there is no such file")?;
+        let Recording { hertz, samples } = wav::read(&path).map_err(|why| in_words(&why))?;
+        resample::convert(&samples, hertz, Rate::Narrow).map_err(|why| why.to_string())
+    };
     let mistake = |why: String| {
         let why = format!("`{}`: {why}", folder.shown(&file.value));
         table.error("music", why, &file.place);
-        None
     };
-    let Some(path) = folder.path(&file.value) else {
-        return mistake("there is no such file".into());
-    };
-    match hound::WavReader::open(&path) {
-        Ok(_) => Some(path),
-        Err(hound::Error::IoError(error)) => mistake(folder::in_words(&error)),
-        Err(_) => mistake("is no WAV file of a known kind".into()),
+    read().map_err(mistake).ok().map(Into::into)
+}
+
+/// What is wrong with a recording, without its name.
+fn in_words(why: &WavError) -> String {
+    match why {
+        WavError::Unreadable { cause: hound::Error::IoError(error), .. } => folder::in_words(error),
+        WavError::Unreadable { .. } => "is no WAV file of a known kind".into(),
+        WavError::Unsuitable { what, .. } => (*what).into(),
+        WavError::Unwritable { cause, .. } => folder::in_words(cause),
     }
 }

@@ -123,6 +123,7 @@ impl Call {
                     leg.session.renegotiate(now, agreed);
                 }
             }
+            Order::Hold(music) => self.bridge.hold_with(music),
             Order::Wire(wiring) => {
                 self.bridge.wire(wiring);
                 self.agent_hears = !wiring.agent.is_empty();

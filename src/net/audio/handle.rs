@@ -165,6 +165,11 @@ impl CallAudio {
         self.order(Order::Wire(wiring))
     }
 
+    /// What whoever waits hears from now on: samples at the rate of the call.
+    pub fn hold_with(&self, music: Arc<[i16]>) -> bool {
+        self.order(Order::Hold(music))
+    }
+
     /// Plays after what is queued already. Samples are at the rate of the call. A clip for which the
     /// queue has no room ends at once, with nothing played.
     pub fn play(&self, clip: ClipId, samples: Arc<[i16]>) -> bool {

@@ -35,6 +35,7 @@ pub(super) enum Order {
     RemoveLeg(LegId),
     Renegotiate(LegId, Agreed),
     Wire(Wiring),
+    Hold(Arc<[i16]>),
     Play(ClipId, Arc<[i16]>),
     Stop,
     SendDigits(LegId, Box<str>),
