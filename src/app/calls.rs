@@ -4,16 +4,15 @@
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use jiff::Timestamp;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
 
 use crate::agent::LanguageModel;
 use crate::agent::lines::Lines;
-use crate::call::driver::{Clock, Links, Services};
+use crate::call::driver::{Links, Services, Wall};
 use crate::call::registry::{self, Limits, RegistryHandle};
 use crate::context::Recorder;
 use crate::dialplan::Dialplan;
@@ -72,8 +71,8 @@ pub struct Parts {
     pub hold: Arc<[i16]>,
     /// Where a call can be looked at.
     pub links: Links,
-    /// The clock on the wall, now.
-    pub wall: Timestamp,
+    /// The clock on the wall.
+    pub wall: Wall,
 }
 
 /// Calls are taken.
@@ -130,7 +129,7 @@ pub fn start(settings: CallSettings, parts: Parts) -> Result<Calls, StartError> 
         model_deadline: settings.model_deadline,
         recorder: parts.recorder,
         links: parts.links,
-        clock: Clock { started: (now(), parts.wall) },
+        wall: parts.wall,
         claims,
     };
     let limits = Limits { cps_max: settings.cps_max };
@@ -142,8 +141,4 @@ pub fn start(settings: CallSettings, parts: Parts) -> Result<Calls, StartError> 
 /// The networks that may speak for a dialog of their trunk (an SBC cluster has several addresses).
 fn trusted(dialplan: &Dialplan) -> Vec<Subnet> {
     dialplan.trunks.values().flat_map(|trunk| trunk.networks.iter().copied()).collect()
-}
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }

@@ -127,7 +127,7 @@ impl Program {
                 dialplan: current,
                 hold: hold::tune().into(),
                 links: links(base),
-                wall: jiff::Timestamp::now(),
+                wall: Arc::new(jiff::Timestamp::now),
             },
         )?;
 

@@ -12,6 +12,7 @@ use crate::call::transfer;
 use crate::context::{Briefing, Fact};
 use crate::ids::{CallId, LegId};
 use crate::media::Wiring;
+use crate::sip::Liveness;
 use crate::sip::header::Reason;
 
 /// The time of one step: `now` for deadlines, `at` for the journal.
@@ -37,12 +38,18 @@ pub enum Event {
     },
     /// The caller put us on hold, or came back.
     Held(bool),
-    /// The caller's RTP stopped, or came back.
-    CallerFlows(bool),
-    /// A human's RTP stopped.
-    HumanSilent(u16),
+    /// A human put us on hold, or came back.
+    HumanHeld(u16, bool),
+    /// The caller's sound stopped, or came back.
+    CallerSounds(bool),
+    /// A human's sound stopped, or came back.
+    HumanSounds(u16, bool),
+    /// What came of asking whether a party is still there.
+    Probed(LegId, Liveness),
     /// The caller pressed a key.
     Digit(char),
+    /// A human pressed a key.
+    HumanDigit(u16, char),
     /// The caller speaks over the agent.
     BargedIn,
     /// The caller's turn is over and understood.
@@ -102,6 +109,8 @@ pub enum Effect {
     Refer(Target),
     /// OPTIONS in the leg's dialog.
     Probe(LegId),
+    /// Press a key on a leg.
+    Press(LegId, char),
     /// INVITE the human.
     Dial(u16, Target),
     /// End the human's leg: CANCEL or BYE.
@@ -135,9 +144,12 @@ impl Event {
             Event::Acknowledged => "acknowledged",
             Event::CallerGone { .. } => "caller gone",
             Event::Held(_) => "held",
-            Event::CallerFlows(_) => "caller flows",
-            Event::HumanSilent(_) => "human silent",
+            Event::HumanHeld(..) => "human held",
+            Event::CallerSounds(_) => "caller sounds",
+            Event::HumanSounds(..) => "human sounds",
+            Event::Probed(..) => "probed",
             Event::Digit(_) => "digit",
+            Event::HumanDigit(..) => "human digit",
             Event::BargedIn => "barged in",
             Event::Heard { .. } => "heard",
             Event::NotUnderstood => "not understood",
@@ -167,6 +179,7 @@ impl Effect {
             Effect::Agent(_) => "agent",
             Effect::Refer(_) => "refer",
             Effect::Probe(_) => "probe",
+            Effect::Press(..) => "press",
             Effect::Dial(..) => "dial",
             Effect::HangUpHuman(..) => "hang up human",
             Effect::HangUpCaller => "hang up caller",

@@ -106,7 +106,6 @@ fn transfer_plan(
             .filter_map(|to| target(dialplan, transfer, to, caller))
             .collect(),
         ring_time: transfer.ring_time,
-        try_time: trunk.map_or(TRY_TIME, |trunk| trunk.try_time),
         refer_time: trunk.map_or(REFER_TIME, |trunk| trunk.refer_time),
         hold: transfer.music.as_ref().unwrap_or(hold).clone(),
         say: transfer.say.clone(),
@@ -132,16 +131,21 @@ fn target(
     let own =
         human.and_then(|human| human.trunk.as_deref()).and_then(|name| dialplan.trunks.get(name));
     let trunk = own.or(came_by);
-    let next_hop = match (&uri, own) {
-        (Uri::Tel(_), _) => Some(trunk?.peers.first().copied().unwrap_or(source.address)),
-        (_, Some(own)) => own.peers.first().copied(),
-        _ => None,
-    };
+    let mut peers = match (&uri, own) {
+        (Uri::Tel(_), _) if trunk?.peers.is_empty() => vec![source.address],
+        (Uri::Tel(_), _) => trunk?.peers.clone(),
+        (_, Some(own)) => own.peers.clone(),
+        _ => vec![],
+    }
+    .into_iter();
+    let (next_hop, failover) = (peers.next(), peers.collect());
     let refer_to = match came_by.and_then(|trunk| trunk.refer_to.as_deref()) {
         Some(template) => template.replace("{number}", &uri.user()?).parse().ok()?,
         None => uri.clone(),
     };
     let transport =
         trunk.filter(|_| next_hop.is_some()).map_or(Transport::Udp, |trunk| trunk.transport);
-    Some(Target { name, uri, refer_to, next_hop, transport, headers: transfer.headers.clone() })
+    let try_time = trunk.map_or(TRY_TIME, |trunk| trunk.try_time);
+    let headers = transfer.headers.clone();
+    Some(Target { name, uri, refer_to, next_hop, failover, try_time, transport, headers })
 }

@@ -21,24 +21,30 @@ use jiff::Timestamp;
 
 use crate::agent::driver::{AgentEvent, LineId, Order};
 use crate::call::plan::{Plan, TransferPlan};
+use crate::call::pulse::Pulse;
 use crate::call::transfer::{self, Transfer};
 use crate::context::reading::CallContext;
-use crate::context::{Briefing, Entry, Fact, Outcome, Speaker, Turn};
+use crate::context::{Briefing, Entry, Fact, Outcome, Reason, Speaker, Turn};
 use crate::escalation::words::Words;
 use crate::escalation::{Signals, Triggered, triggers};
 use crate::ids::LegId;
 use crate::media::Wiring;
-use crate::sip::header::Reason;
+use crate::sip::header;
 
 pub use crate::call::event::{Effect, Event, Now, Who};
+
+mod presence;
 
 /// How long a briefing may take to become durable before the call goes on without waiting (the store is
 /// asked for 250 ms; this is the call's own patience should the store's task be stuck).
 const SAVE_TIME: Duration = Duration::from_millis(400);
 
-/// How long the transition line may take from the decision to its last sample. A voice that takes
-/// longer is broken, and the transfer begins without it.
-const LINE_TIME: Duration = Duration::from_secs(20);
+/// How long the transition line may take beyond the time of saying it. A voice that takes longer is
+/// broken, and the transfer begins without it.
+const LINE_TIME: Duration = Duration::from_secs(10);
+
+/// What each letter of it adds. Nobody speaks as slowly as that.
+const LETTER_TIME: Duration = Duration::from_millis(150);
 
 /// A call.
 #[derive(Debug)]
@@ -53,6 +59,10 @@ pub struct Call {
     turns: u32,
     lines: u32,
     humans: u16,
+    /// Whether the caller is there.
+    caller: Pulse,
+    /// Whether the human is there who speaks with the caller.
+    human: Pulse,
 }
 
 #[derive(Debug)]
@@ -73,7 +83,7 @@ enum State {
     /// A human is being reached.
     Transferring { plan: Arc<TransferPlan>, transfer: Box<Transfer> },
     /// A human speaks with the caller.
-    Connected { human: u16 },
+    Connected { human: u16, plan: Arc<TransferPlan> },
     /// Over.
     Disconnected,
 }
@@ -82,7 +92,9 @@ impl Call {
     /// A call whose INVITE is about to be told as [`Event::Invited`].
     pub fn new(at: Timestamp, plan: Arc<Plan>, who: Who) -> Self {
         let context = CallContext::new(who.call_id.clone(), at);
-        Call { plan, who, state: State::Pending, context, at, turns: 0, lines: 0, humans: 0 }
+        let (caller, human) = Default::default();
+        let state = State::Pending;
+        Call { plan, who, state, context, at, turns: 0, lines: 0, humans: 0, caller, human }
     }
 
     /// Takes one step. An event that comes too late for its state changes nothing: a key may be
@@ -91,13 +103,16 @@ impl Call {
         self.at = now.at;
         match event {
             Event::Invited => self.on_invited(now),
-            Event::Acknowledged => self.on_acknowledged(),
+            Event::Acknowledged => self.on_acknowledged(now),
             Event::CallerGone { reason } => self.on_caller_gone(now, reason),
-            Event::ShutDown => self.hang_up("shutting down"),
-            Event::Held(on) => vec![self.record(Fact::Held { on })],
-            Event::CallerFlows(flows) => self.on_caller_flows(now, flows),
-            Event::HumanSilent(human) => self.on_human_silent(human),
+            Event::ShutDown => self.hang_up("us", "shutting down"),
+            Event::Held(on) => self.on_held(now, on),
+            Event::HumanHeld(human, on) => self.on_human_held(now, human, on),
+            Event::CallerSounds(sounds) => self.on_caller_sounds(now, sounds),
+            Event::HumanSounds(human, sounds) => self.on_human_sounds(now, human, sounds),
+            Event::Probed(leg, found) => self.on_probed(now, leg, found),
             Event::Digit(digit) => self.on_digit(now, digit),
+            Event::HumanDigit(human, digit) => self.on_human_digit(human, digit),
             Event::BargedIn => self.on_barge_in(),
             Event::Heard { text, confidence, spoken } => {
                 self.on_heard(now, text, confidence, spoken)
@@ -114,16 +129,16 @@ impl Call {
 
     /// When [`on`](Self::on) wants an [`Event::Tick`]; `None` is "never".
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match &self.state {
+        let due = match &self.state {
+            State::Disconnected => return None,
             State::Ringing { until }
             | State::Saving { until, .. }
             | State::Announcing { until, .. } => Some(*until),
             State::Transferring { transfer, .. } => transfer.poll_timeout(),
-            State::Pending
-            | State::Conversing { .. }
-            | State::Connected { .. }
-            | State::Disconnected => None,
-        }
+            State::Pending | State::Conversing { .. } | State::Connected { .. } => None,
+        };
+        let looks = [self.caller.poll_timeout(), self.human.poll_timeout()];
+        looks.into_iter().flatten().chain(due).min()
     }
 
     /// Whether nothing is left of the call.
@@ -158,8 +173,9 @@ impl Call {
         vec![Effect::Answer]
     }
 
-    fn on_acknowledged(&mut self) -> Vec<Effect> {
+    fn on_acknowledged(&mut self, now: Now) -> Vec<Effect> {
         let State::Pending = self.state else { return vec![] };
+        self.caller.begin(now.now);
         self.state = State::Conversing { offered: None };
         let (greeting, _) = self.say(self.plan.greeting.clone());
         vec![
@@ -197,13 +213,29 @@ impl Call {
 
     fn on_digit(&mut self, now: Now, digit: char) -> Vec<Effect> {
         let mut effects = vec![self.record(Fact::Pressed { digit })];
-        if let State::Conversing { .. } = self.state {
-            let signals = Signals { text: None, key: Some(digit) };
-            if let Some(triggered) = triggers::evaluate(&self.plan.rules, signals) {
-                effects.extend(self.escalate(now, triggered, None));
+        match self.state {
+            State::Conversing { .. } => {
+                let signals = Signals { text: None, key: Some(digit) };
+                if let Some(triggered) = triggers::evaluate(&self.plan.rules, signals) {
+                    effects.extend(self.escalate(now, triggered, None));
+                }
             }
+            // The human may be somebody's menu, or a mailbox.
+            State::Connected { human, .. } => {
+                effects.push(Effect::Press(LegId::Human(human), digit));
+            }
+            _ => (),
         }
         effects
+    }
+
+    fn on_human_digit(&mut self, by: u16, digit: char) -> Vec<Effect> {
+        match self.state {
+            State::Connected { human, .. } if human == by => {
+                vec![Effect::Press(LegId::Caller, digit)]
+            }
+            _ => vec![],
+        }
     }
 
     /// A barge-in stops whatever the agent says, but not the way to a human: the transition line is the
@@ -255,6 +287,12 @@ impl Call {
     }
 
     fn on_tick(&mut self, now: Now) -> Vec<Effect> {
+        let mut effects = self.ask_who_is_not_heard(now);
+        effects.extend(self.on_deadline(now));
+        effects
+    }
+
+    fn on_deadline(&mut self, now: Now) -> Vec<Effect> {
         match &self.state {
             State::Ringing { until } if *until <= now.now => self.answer(),
             State::Saving { until, .. } if *until <= now.now => self.announce(now),
@@ -277,53 +315,87 @@ impl Call {
         let named = transfer.as_ref().and_then(|name| self.plan.transfers.get(name));
         let plan = named.unwrap_or(&self.plan.transfer).clone();
         let line = plan.line(reason).to_owned();
-        self.state = State::Saving { plan, line, until: now.now + SAVE_TIME };
-
         let escalated = Fact::Escalated { reason, rule, details: details.clone(), turn, also };
-        let escalated = self.record(escalated);
-        let briefing =
-            Box::new(Briefing::deterministic(&self.context, reason, &details, turn, now.at));
-        self.context.briefing = Some(briefing.as_ref().clone());
-        vec![escalated, Effect::Save(briefing), Effect::Agent(Order::Interrupt), Effect::Summarise]
+        let mut effects = vec![self.record(escalated)];
+        effects.extend(self.brief(now, (reason, &details, turn), plan, line));
+        effects
     }
 
-    /// The caller took up the offer to try once more. The briefing stands.
+    /// The caller took up the offer to try once more: for the same reason, but the human learns what has
+    /// been tried and said since.
     fn transfer_again(&mut self, now: Now, plan: Arc<TransferPlan>) -> Vec<Effect> {
         let line = plan.say_default.clone();
-        self.state = State::Saving { plan, line, until: now.now };
-        self.announce(now)
+        let Some(last) = self.context.escalations.last().cloned() else { return vec![] };
+        self.brief(now, (last.reason, &last.details, last.turn), plan, line)
+    }
+
+    /// The briefing goes to the disk; the line follows it.
+    fn brief(
+        &mut self,
+        now: Now,
+        (reason, details, turn): (Reason, &str, Option<u32>),
+        plan: Arc<TransferPlan>,
+        line: String,
+    ) -> Vec<Effect> {
+        self.state = State::Saving { plan, line, until: now.now + SAVE_TIME };
+        let briefing = Briefing::deterministic(&self.context, reason, details, turn, now.at);
+        self.context.briefing = Some(briefing.clone());
+        vec![Effect::Save(Box::new(briefing)), Effect::Agent(Order::Interrupt), Effect::Summarise]
     }
 
     fn announce(&mut self, now: Now) -> Vec<Effect> {
         let State::Saving { plan, line, .. } = &self.state else { return vec![] };
         let (plan, text) = (plan.clone(), line.clone());
+        let until = now.now + LINE_TIME + LETTER_TIME * u32::try_from(text.len()).unwrap_or(0);
         let (say, line) = self.say(text);
-        self.state = State::Announcing { plan, line, until: now.now + LINE_TIME };
+        self.state = State::Announcing { plan, line, until };
         vec![say]
     }
 
     fn begin_transfer(&mut self, now: Now, plan: Arc<TransferPlan>) -> Vec<Effect> {
-        let (transfer, wanted) = Transfer::new(now.now, plan.clone(), self.humans);
+        let heard = self.caller.is_heard();
+        let (transfer, wanted) = Transfer::new(now.now, plan.clone(), self.humans, heard);
         let music = Effect::Hold(plan.hold.clone());
         self.state = State::Transferring { plan, transfer: Box::new(transfer) };
         let mut effects = vec![music, Effect::Wire(Wiring::HOLDING), Effect::Listen(false)];
-        effects.extend(self.perform(wanted));
+        effects.extend(self.perform(now, wanted));
         effects
     }
 
     fn on_transfer(&mut self, now: Now, event: transfer::Event) -> Vec<Effect> {
-        let State::Transferring { transfer, .. } = &mut self.state else { return vec![] };
+        let State::Transferring { transfer, .. } = &mut self.state else {
+            return self.on_late_news(event);
+        };
         let wanted = transfer.on(now.now, event);
         self.humans = self.humans.max(transfer.human() + 1);
-        self.perform(wanted)
+        self.perform(now, wanted)
+    }
+
+    /// After the REFER was given up, the caller's side has reached the human all the same. A caller who
+    /// is heard is here and not there.
+    fn on_late_news(&mut self, event: transfer::Event) -> Vec<Effect> {
+        match (&self.state, event) {
+            (
+                State::Conversing { offered: Some(plan) },
+                transfer::Event::ReferProgress { status, .. },
+            ) if status.is_success() && !self.caller.is_heard() => {
+                let target = plan.targets.first().map(|target| target.name.clone());
+                let target = target.unwrap_or_default();
+                let mut effects =
+                    vec![self.record(Fact::Connected { method: "refer".into(), target })];
+                effects.extend(self.hang_up("us", "transferred"));
+                effects
+            }
+            _ => vec![],
+        }
     }
 
     /// Turns what the transfer wants into what the call wants.
-    fn perform(&mut self, wanted: Vec<transfer::Effect>) -> Vec<Effect> {
-        wanted.into_iter().flat_map(|effect| self.perform_one(effect)).collect()
+    fn perform(&mut self, now: Now, wanted: Vec<transfer::Effect>) -> Vec<Effect> {
+        wanted.into_iter().flat_map(|effect| self.perform_one(now, effect)).collect()
     }
 
-    fn perform_one(&mut self, wanted: transfer::Effect) -> Vec<Effect> {
+    fn perform_one(&mut self, now: Now, wanted: transfer::Effect) -> Vec<Effect> {
         use transfer::Effect as Wanted;
         match wanted {
             Wanted::Try(method, target) => {
@@ -335,7 +407,7 @@ impl Call {
             Wanted::Probe => vec![Effect::Probe(LegId::Caller)],
             Wanted::Dial(human, target) => vec![Effect::Dial(human, target)],
             Wanted::CancelHuman(human, cause, text) => {
-                vec![Effect::HangUpHuman(human, Some(Reason::sip(cause, text)))]
+                vec![Effect::HangUpHuman(human, Some(header::Reason::sip(cause, text)))]
             }
             Wanted::Progress(status, reason) => {
                 vec![self.record(Fact::TransferProgress { status: status.code(), reason })]
@@ -345,44 +417,46 @@ impl Call {
                 vec![self.record(Fact::TransferEnded { outcome, status, reason })]
             }
             Wanted::Join(target) => {
-                let human = self.transfer_human();
-                self.state = State::Connected { human };
+                self.join(now);
                 let connected = Fact::Connected { method: "bridge".into(), target: target.name };
                 vec![self.record(connected), Effect::Wire(Wiring::BRIDGED)]
             }
             Wanted::Leave(target) => {
                 let connected = Fact::Connected { method: "refer".into(), target: target.name };
                 let mut effects = vec![self.record(connected)];
-                effects.extend(self.hang_up("transferred"));
+                effects.extend(self.hang_up("us", "transferred"));
                 effects
             }
             Wanted::GiveBack(outcome) => self.give_back(outcome),
-            Wanted::Abandon => self.hang_up("nobody is left in the call"),
+            Wanted::Abandon => self.hang_up("us", "nobody is left in the call"),
         }
     }
 
-    fn transfer_human(&self) -> u16 {
-        match &self.state {
-            State::Transferring { transfer, .. } => transfer.human(),
-            _ => 0,
-        }
+    fn join(&mut self, now: Now) {
+        let State::Transferring { plan, transfer } = &self.state else { return };
+        self.state = State::Connected { human: transfer.human(), plan: plan.clone() };
+        self.human = Pulse::default();
+        self.human.begin(now.now);
     }
 
     /// Nobody was reached: the caller is back with the agent, which knows why, says so and offers to
     /// try again.
     fn give_back(&mut self, outcome: Outcome) -> Vec<Effect> {
-        let State::Transferring { plan, .. } = &self.state else { return vec![] };
+        let (State::Transferring { plan, .. } | State::Connected { plan, .. }) = &self.state else {
+            return vec![];
+        };
         let note = format!(
             "The transfer to a person has just failed ({}). The caller has been told so and was offered another try.",
             outcome.as_str()
         );
         self.state = State::Conversing { offered: Some(plan.clone()) };
+        self.human = Pulse::default();
         let (say, _) = self.say(self.plan.lines.nobody_reached.clone());
         vec![
             Effect::Wire(Wiring::CONVERSING),
             Effect::Agent(Order::Note { text: note }),
             say,
-            Effect::Listen(true),
+            Effect::Listen(!self.caller.is_holding()),
         ]
     }
 
@@ -400,75 +474,6 @@ impl Call {
             }
             Err(why) => vec![self.degraded("model", &why.to_string())],
         }
-    }
-
-    /// RTP that stops means a phone that is gone, or one that sends nothing while nobody speaks. Whether
-    /// its dialog lives says which: of one that does not, the end is told next. Without that, a phone
-    /// whose cable was cut would be in the call for ever.
-    fn on_caller_flows(&mut self, now: Now, flows: bool) -> Vec<Effect> {
-        match self.state {
-            State::Transferring { .. } => {
-                self.on_transfer(now, transfer::Event::CallerFlows(flows))
-            }
-            State::Ringing { .. } | State::Pending | State::Disconnected => vec![],
-            _ if flows => vec![],
-            _ => vec![Effect::Probe(LegId::Caller)],
-        }
-    }
-
-    fn on_human_silent(&mut self, silent: u16) -> Vec<Effect> {
-        match self.state {
-            State::Connected { human } if human == silent => {
-                vec![Effect::Probe(LegId::Human(human))]
-            }
-            _ => vec![],
-        }
-    }
-
-    fn on_caller_gone(&mut self, now: Now, reason: Option<String>) -> Vec<Effect> {
-        let mut effects = match &mut self.state {
-            State::Disconnected => return vec![],
-            State::Transferring { transfer, .. } => {
-                let mut wanted = transfer.on(now.now, transfer::Event::CallerGone);
-                // There is nobody left to hang up on.
-                wanted.retain(|effect| *effect != transfer::Effect::Abandon);
-                self.perform(wanted)
-            }
-            State::Connected { human } => vec![Effect::HangUpHuman(*human, None)],
-            _ => vec![],
-        };
-        self.state = State::Disconnected;
-        effects.push(self.ended("caller", reason));
-        effects.push(Effect::End);
-        effects
-    }
-
-    fn on_human_gone(&mut self, gone: u16, reason: Option<String>) -> Vec<Effect> {
-        match self.state {
-            State::Connected { human } if human == gone => {
-                self.state = State::Disconnected;
-                vec![self.ended("human", reason), Effect::HangUpCaller, Effect::End]
-            }
-            _ => vec![],
-        }
-    }
-
-    /// Ends the call from our side.
-    fn hang_up(&mut self, why: &str) -> Vec<Effect> {
-        let mut effects = vec![];
-        match &self.state {
-            State::Disconnected => return vec![],
-            State::Connected { human } => effects.push(Effect::HangUpHuman(*human, None)),
-            State::Transferring { transfer, .. } => {
-                effects.extend(transfer.ringing().map(|human| Effect::HangUpHuman(human, None)));
-            }
-            _ => (),
-        }
-        self.state = State::Disconnected;
-        effects.push(self.ended("us", Some(why.into())));
-        effects.push(Effect::HangUpCaller);
-        effects.push(Effect::End);
-        effects
     }
 
     fn say(&mut self, text: String) -> (Effect, LineId) {

@@ -5,6 +5,7 @@
 //! that knows which call owns which dialog.
 
 pub mod plan;
+pub mod pulse;
 pub mod transfer;
 pub mod event;
 pub mod machine;

@@ -61,8 +61,6 @@ pub struct TransferPlan {
     pub targets: Vec<Target>,
     /// How long a phone rings before it counts as unanswered. 5 s to 120 s.
     pub ring_time: Duration,
-    /// How long we wait for any answer of the human's side before we call it unreachable.
-    pub try_time: Duration,
     /// How long we wait for a REFER's last NOTIFY.
     pub refer_time: Duration,
     /// What the caller hears meanwhile: samples at the rate of the call.
@@ -84,10 +82,22 @@ pub struct Target {
     pub refer_to: Uri,
     /// Where our INVITE goes, if not to where `uri` says: a trunk's peer.
     pub next_hop: Option<SocketAddr>,
+    /// The trunk's other peers, for when that one says nothing or 503 (RFC 3263 §4.3).
+    pub failover: Vec<SocketAddr>,
+    /// How long the next hop may say nothing at all.
+    pub try_time: Duration,
     /// How it goes there.
     pub transport: Transport,
     /// Which of our headers it gets: `User-to-User`, `Call-Info`, `X-Tandem-Call-ID`.
     pub headers: Vec<String>,
+}
+
+impl Target {
+    /// The same by the trunk's next peer, if it has one.
+    pub fn by_next_peer(&self) -> Option<Target> {
+        let (next, others) = self.failover.split_first()?;
+        Some(Target { next_hop: Some(*next), failover: others.to_vec(), ..self.clone() })
+    }
 }
 
 impl TransferPlan {

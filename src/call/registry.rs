@@ -14,7 +14,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 
-use crate::call::driver::{self, CallHandle, Claim, Invitation, Services};
+use crate::call::driver::{self, CallHandle, Claim, Clock, Invitation, Services};
 use crate::call::invited::{self, Invited};
 use crate::dialplan::route::Query;
 use crate::dialplan::{Action, Dialplan};
@@ -238,12 +238,13 @@ impl Registry {
         if self.call_ids.contains(&who.call_id) {
             return refused(482, "a call with this Call-ID is going on");
         }
+        let clock = Clock { started: (now, (self.services.wall)()) };
         let query = Query {
             to: &who.called,
             from: &who.caller,
             trunk: trunk.map(|trunk| trunk.name.as_str()),
             headers: &|name: &str| request.headers.get(name).map(str::to_owned),
-            at: self.services.clock.at(now),
+            at: clock.at(now),
         };
         let Some(route) = dialplan.route(&query) else {
             return refused(404, "no rule takes the call");
@@ -258,7 +259,8 @@ impl Registry {
             return refused(500, "the rule's agent is unknown");
         };
         let (request, plan) = (request.clone(), Arc::new(plan));
-        Ok(Invitation { dialog, request, who, identity, plan, seed: self.random.random() })
+        let seed = self.random.random();
+        Ok(Invitation { dialog, request, who, identity, plan, clock, seed })
     }
 
     fn hang_up(&mut self, done: oneshot::Sender<()>) {

@@ -7,19 +7,26 @@
 //!              2xx                    NOTIFY 2xx
 //!  Referring --------> Referred --------------------------> Gone: BYE to the caller
 //!      |                |    |                               A
-//!      | refused        |    | no last NOTIFY in time        | the caller's side has left
+//!      | refused        |    | no last NOTIFY in time        | the caller has left
 //!      |      NOTIFY    |    V                               |
-//!      |      300-699   |  Probing -------------------------'
-//!      |                |    | the caller is still here
-//!      V                V    V
-//!    the next way: Dialling ---------------------------> Bridged
-//!                   |    A        2xx of the human
-//!         refused,  |    | the next
-//!         no answer V    | way
-//!                  -------  no way left: the caller goes back to the agent
+//!      |      300-699   |  Probing --------------------------+----------------------.
+//!      |                |    | the caller is here                                   |
+//!      V                V    V                                                      | who knows
+//!    the next way: Dialling ---------------------------> Bridged                    |
+//!                   |    A        2xx of the human                                  |
+//!         refused,  |    | the next                                                 V
+//!         no answer V    | way         no way left: the caller goes back to the agent
+//!                   '----'
 //! ```
 //!
-//! The REFER is RFC 3515 with RFC 6665's rule that any 2xx accepts it; acceptance is not success.
+//! The REFER is RFC 3515 with RFC 6665's rule that any 2xx accepts it; acceptance is not success. When
+//! its outcome stays unknown, the caller's dialog and the caller's sound say where the caller is:
+//!
+//! | the dialog   | with sound | without                                                      |
+//! |--------------|------------|--------------------------------------------------------------|
+//! | answers      | here       | who knows: with the human, or only quiet; nobody is dialled  |
+//! | says nothing | here       | has left                                                     |
+//! | is not known | has left   | has left                                                     |
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,7 +34,7 @@ use std::time::{Duration, Instant};
 use crate::call::plan::{Target, TransferPlan};
 use crate::context::Outcome;
 use crate::dialplan::Method;
-use crate::sip::StatusCode;
+use crate::sip::{Liveness, StatusCode};
 
 /// How long the caller's side has to answer an OPTIONS in the dialog. Shorter than timer F: the caller
 /// is listening to hold music meanwhile.
@@ -44,8 +51,8 @@ pub struct Transfer {
     /// The human's leg of the way that is being tried; counted through the whole call.
     human: u16,
     state: State,
-    /// Whether the caller's RTP stopped while the transfer was under way.
-    caller_silent: bool,
+    /// Whether the caller's sound comes.
+    caller_heard: bool,
     /// How the last way ended.
     last_outcome: Outcome,
 }
@@ -79,16 +86,13 @@ pub enum Event {
         status: StatusCode,
         /// The reason phrase.
         reason: String,
-        /// Whether the subscription has ended with it.
-        terminated: bool,
     },
     /// The caller's dialog was probed.
-    Probed {
-        /// Whether it lives.
-        alive: bool,
-    },
-    /// RTP of the caller stopped, or came back.
-    CallerFlows(bool),
+    Probed(Liveness),
+    /// The caller's sound stopped, or came back. Who holds us is not heard.
+    CallerHeard(bool),
+    /// The human's side has our INVITE.
+    Trying(u16),
     /// The human's phone answered provisionally.
     Ringing(u16, StatusCode, String),
     /// The human answered.
@@ -130,14 +134,19 @@ pub enum Effect {
 
 impl Transfer {
     /// Starts with the first way of the plan. `human` is the number of the first human's leg.
-    pub fn new(now: Instant, plan: Arc<TransferPlan>, human: u16) -> (Self, Vec<Effect>) {
+    pub fn new(
+        now: Instant,
+        plan: Arc<TransferPlan>,
+        human: u16,
+        caller_heard: bool,
+    ) -> (Self, Vec<Effect>) {
         let mut transfer = Transfer {
             plan,
             next_way: 0,
             way: None,
             human,
             state: State::Exhausted,
-            caller_silent: false,
+            caller_heard,
             last_outcome: Outcome::Unreachable,
         };
         let effects = transfer.try_next(now);
@@ -150,13 +159,18 @@ impl Transfer {
         use {Event::*, State::*};
         match (self.state, event) {
             // A NOTIFY that outran the 202 says more than the 202 will.
-            (Referring { .. } | Referred { .. }, ReferProgress { status, reason, terminated }) => {
-                self.on_notify(now, status, reason, terminated)
+            (Referring { .. } | Referred { .. }, ReferProgress { status, reason }) => {
+                self.on_notify(now, status, reason)
             }
-            (Probing { .. }, ReferProgress { status, reason, terminated })
-                if !status.is_provisional() =>
-            {
-                self.on_notify(now, status, reason, terminated)
+            (Probing { .. }, ReferProgress { status, reason }) if !status.is_provisional() => {
+                self.on_notify(now, status, reason)
+            }
+            // Later than we were ready to wait, but the caller's side has reached the human.
+            (Dialling { .. }, ReferProgress { status, reason }) if status.is_success() => {
+                let mut effects =
+                    vec![Effect::CancelHuman(self.human, 487, "the caller has been put through")];
+                effects.extend(self.on_notify(now, status, reason));
+                effects
             }
             (Referring { .. }, ReferAnswered(status)) if status.is_success() => {
                 self.state = Referred { until: now + self.plan.refer_time };
@@ -172,29 +186,21 @@ impl Transfer {
             }
             (Referring { until } | Referred { until }, Tick) if until <= now => self.probe(now),
 
-            (state, CallerFlows(flows)) => {
-                self.caller_silent = !flows;
-                // Nobody's phone rings for a caller who is gone. A dialog that does not answer ends,
-                // and so `CallerGone` is told next; one that does is only quiet.
-                match state {
-                    Dialling { .. } if !flows => vec![Effect::Probe],
-                    _ => vec![],
-                }
+            (_, CallerHeard(heard)) => {
+                self.caller_heard = heard;
+                vec![]
             }
-            (Probing { .. }, Probed { alive: true }) if !self.caller_silent => self.over(
-                now,
-                Outcome::ReferTimeout,
-                None,
-                Some("no final NOTIFY, the caller is still here".into()),
-            ),
-            (Probing { .. }, Probed { .. }) => {
-                self.abandon(Outcome::ReferTimeout, "no final NOTIFY, the caller has left")
+            (Probing { .. }, Probed(found)) => self.look(now, found),
+            (Probing { until }, Tick) if until <= now => self.look(now, Liveness::Unanswered),
+            // Nobody's phone rings for a caller who is gone.
+            (Dialling { .. }, Probed(Liveness::Unanswered)) if !self.caller_heard => {
+                self.caller_left("the caller has vanished")
             }
-            (Probing { until }, Tick) if until <= now => self.abandon(
-                Outcome::ReferTimeout,
-                "no final NOTIFY, no answer in the caller's dialog",
-            ),
 
+            (Dialling { until, .. }, Trying(human)) if human == self.human => {
+                self.state = Dialling { until, silent_until: None };
+                vec![]
+            }
             (Dialling { until, .. }, Ringing(human, status, reason)) if human == self.human => {
                 self.state = Dialling { until, silent_until: None };
                 vec![Effect::Progress(status, reason)]
@@ -241,11 +247,7 @@ impl Transfer {
                     Effect::Abandon,
                 ]
             }
-            (Dialling { .. }, CallerGone) => {
-                let mut effects = vec![Effect::CancelHuman(self.human, 487, "the caller hung up")];
-                effects.extend(self.abandon(Outcome::CallerAbandoned, "the caller hung up"));
-                effects
-            }
+            (Dialling { .. }, CallerGone) => self.caller_left("the caller hung up"),
             (Referring { .. }, CallerGone) => {
                 self.abandon(Outcome::CallerAbandoned, "the caller hung up")
             }
@@ -276,13 +278,10 @@ impl Transfer {
         matches!(self.state, State::Dialling { .. }).then_some(self.human)
     }
 
-    fn on_notify(
-        &mut self,
-        now: Instant,
-        status: StatusCode,
-        reason: String,
-        terminated: bool,
-    ) -> Vec<Effect> {
+    /// What the caller's side says of its call to the human. A peer that tells how far it is will tell
+    /// the end as well, so it gets the whole time anew. One that ends the subscription before it knows
+    /// the outcome may be calling all the same: only time tells, and then the look at the caller.
+    fn on_notify(&mut self, now: Instant, status: StatusCode, reason: String) -> Vec<Effect> {
         if status.is_success() {
             self.state = State::Gone;
             let target = self.target();
@@ -294,17 +293,36 @@ impl Transfer {
         if !status.is_provisional() {
             return self.over(now, outcome_of(status), Some(status), Some(reason));
         }
-        let mut effects = vec![Effect::Progress(status, reason)];
-        if terminated {
-            // The subscription ended before the outcome was known: nothing more will come.
-            effects.extend(self.probe(now));
+        if let State::Referred { until } = &mut self.state
+            && status != StatusCode::of(100)
+        {
+            *until = now + self.plan.refer_time;
         }
-        effects
+        vec![Effect::Progress(status, reason)]
     }
 
     fn probe(&mut self, now: Instant) -> Vec<Effect> {
         self.state = State::Probing { until: now + PROBE_TIME };
         vec![Effect::Probe]
+    }
+
+    /// The REFER's outcome is unknown: where is the caller?
+    fn look(&mut self, now: Instant, dialog: Liveness) -> Vec<Effect> {
+        let outcome = Outcome::ReferTimeout;
+        match (dialog, self.caller_heard) {
+            (Liveness::Gone, _) | (Liveness::Unanswered, false) => {
+                self.abandon(outcome, "no final NOTIFY, the caller has left")
+            }
+            (_, true) => {
+                let why = "no final NOTIFY, the caller is still here";
+                self.over(now, outcome, None, Some(why.into()))
+            }
+            (Liveness::Alive, false) => {
+                self.state = State::Exhausted;
+                let why = "no final NOTIFY, and the caller is not heard";
+                vec![Effect::Over(outcome, None, Some(why.into())), Effect::GiveBack(outcome)]
+            }
+        }
     }
 
     /// The way has failed: records it and tries the next.
@@ -317,7 +335,23 @@ impl Transfer {
     ) -> Vec<Effect> {
         self.last_outcome = outcome;
         let mut effects = vec![Effect::Over(outcome, status, reason)];
-        effects.extend(self.try_next(now));
+        // Nobody there, or one that has no room: the trunk's next peer may do better. Any other answer
+        // is the human's.
+        let is_hop = status.is_some_and(|status| [408, 503].contains(&status.code()));
+        match self.way.as_ref().and_then(|(method, target)| {
+            let failed = *method == Method::Bridge && outcome == Outcome::Unreachable && is_hop;
+            failed.then(|| target.by_next_peer()).flatten()
+        }) {
+            Some(target) => effects.extend(self.begin(now, Method::Bridge, target)),
+            None => effects.extend(self.try_next(now)),
+        }
+        effects
+    }
+
+    /// The caller is gone while the human's phone rings.
+    fn caller_left(&mut self, why: &'static str) -> Vec<Effect> {
+        let mut effects = vec![Effect::CancelHuman(self.human, 487, why)];
+        effects.extend(self.abandon(Outcome::CallerAbandoned, why));
         effects
     }
 
@@ -335,10 +369,14 @@ impl Transfer {
             self.state = State::Exhausted;
             return vec![Effect::GiveBack(self.last_outcome)];
         };
+        self.next_way += 1;
+        self.begin(now, method, target)
+    }
+
+    fn begin(&mut self, now: Instant, method: Method, target: Target) -> Vec<Effect> {
         if self.way.as_ref().is_some_and(|(method, _)| *method == Method::Bridge) {
             self.human += 1;
         }
-        self.next_way += 1;
         self.way = Some((method, target.clone()));
         let act = match method {
             Method::Refer => {
@@ -346,7 +384,7 @@ impl Transfer {
                 Effect::Refer(target.clone())
             }
             Method::Bridge => {
-                let silent_until = Some(now + self.plan.try_time);
+                let silent_until = Some(now + target.try_time);
                 self.state = State::Dialling { until: now + self.plan.ring_time, silent_until };
                 Effect::Dial(self.human, target.clone())
             }

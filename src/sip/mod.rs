@@ -16,8 +16,8 @@ pub mod uri;
 pub mod wire;
 
 pub use endpoint::{
-    ActionError, Counters, Counts, Endpoint, Event, Invite, Peer, Settings, Subnet, Transmit,
-    Transport,
+    ActionError, Counters, Counts, Endpoint, Event, Invite, Liveness, Peer, Settings, Subnet,
+    Transmit, Transport,
 };
 pub use message::{Body, Headers, Message, Method, Request, Response, StatusCode};
 pub use uri::{NameAddr, Uri};

@@ -73,6 +73,8 @@ stories! {
     bridge::unanswered_caller_is_back_with_the_agent,
     bridge::unreachable_human_is_given_up_early,
     bridge::busy_human_is_followed_by_the_next,
+    bridge::human_who_is_found_late_is_reached,
+    bridge::caller_whom_the_human_holds_hears_music,
     bridge::human_hangs_up,
     bridge::phone_stops_ringing_when_the_caller_hangs_up,
     bridge::answer_that_crosses_our_cancel_is_ended,
@@ -83,7 +85,7 @@ stories! {
     trouble::slow_store_does_not_hold_the_caller_up,
     trouble::caller_who_vanished_from_the_agent_is_let_go,
     trouble::phone_stops_ringing_for_a_caller_who_vanished,
-    trouble::human_who_vanished_is_noticed,
+    trouble::caller_whose_human_vanished_is_back_with_the_agent,
     trouble::caller_who_vanished_is_let_go_when_the_human_hangs_up,
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{self, BoxFuture};
+use jiff::Timestamp;
 use tandem::agent::LanguageModel;
 use tandem::agent::persona::Persona;
 use tandem::app::calls::{self, CallSettings, Calls, Parts};
@@ -105,6 +106,8 @@ pub fn start(seed: u64, setup: &Setup, network: &SimNetwork, script: Script) -> 
         let script = script.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(script.get(call.as_str()).cloned().unwrap_or_default())
     };
+    let (started, beginning) = (tokio::time::Instant::now(), BEGINNING.parse::<Timestamp>());
+    let beginning = beginning.expect("a time");
     let parts = Parts {
         network: network.host(US),
         audio: audio.clone(),
@@ -115,7 +118,7 @@ pub fn start(seed: u64, setup: &Setup, network: &SimNetwork, script: Script) -> 
         dialplan: told,
         hold: setup.hold.clone(),
         links: Arc::new(|call| Some(format!("https://desk.example.com/v1/calls/{call}"))),
-        wall: BEGINNING.parse().expect("a time"),
+        wall: Arc::new(move || beginning + started.elapsed()),
     };
     let calls = calls::start(settings, parts).expect("the host is new");
     Program { calls, audio, recorder, store, _dialplan: dialplan }

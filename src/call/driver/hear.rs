@@ -40,15 +40,13 @@ impl Driver {
         match event {
             Signal::Acknowledged { dialog, body } => self.acknowledged(dialog, body.as_ref()),
             Signal::Cancelled { reason, .. } => vec![Event::CallerGone { reason }],
-            Signal::Unacknowledged { .. } => {
-                vec![Event::CallerGone { reason: Some("no ACK came".into()) }]
-            }
-            Signal::Ended { dialog, reason } => match self.leg_of(dialog) {
-                Some(LegId::Caller) => vec![Event::CallerGone { reason }],
-                Some(LegId::Human(human)) => vec![Event::HumanGone { human, reason }],
-                None => vec![],
-            },
+            Signal::Unacknowledged { dialog } => self.gone(dialog, Some("no ACK came".into())),
+            Signal::Ended { dialog, reason } => self.gone(dialog, reason),
             Signal::Reinvited { dialog, body } => self.reinvited(dialog, body.as_ref()),
+            Signal::Trying { dialog } => {
+                let trying = self.human_of(dialog).map(transfer::Event::Trying);
+                trying.map(Event::Transfer).into_iter().collect()
+            }
             Signal::Ringing { dialog, status, .. } => {
                 let ringing =
                     |human| transfer::Event::Ringing(human, status, status.reason().into());
@@ -67,20 +65,28 @@ impl Driver {
             Signal::ReferAnswered { status, .. } => {
                 vec![Event::Transfer(transfer::Event::ReferAnswered(status))]
             }
-            Signal::ReferProgress { status, reason, terminated, .. } => {
-                vec![Event::Transfer(transfer::Event::ReferProgress { status, reason, terminated })]
+            Signal::ReferProgress { status, reason, .. } => {
+                vec![Event::Transfer(transfer::Event::ReferProgress { status, reason })]
             }
-            Signal::Probed { dialog, alive } if dialog == self.caller.dialog => {
-                vec![Event::Transfer(transfer::Event::Probed { alive })]
+            Signal::Probed { dialog, found } => {
+                let probed = self.leg_of(dialog).map(|leg| Event::Probed(leg, found));
+                probed.into_iter().collect()
             }
-            // Of a human who is not there, the end of the dialog is told next.
-            Signal::Probed { .. } => vec![],
             Signal::Info { dialog, body } => self.info(dialog, body.as_ref()),
             // We send no re-INVITEs, follow no REFERs, and an INVITE is the registry's.
             Signal::ReinviteAnswered { .. }
             | Signal::ReinviteRefused { .. }
             | Signal::Referred { .. }
             | Signal::Invited { .. } => vec![],
+        }
+    }
+
+    /// A leg's dialog is over.
+    fn gone(&self, dialog: DialogId, reason: Option<String>) -> Vec<Event> {
+        match self.leg_of(dialog) {
+            Some(LegId::Caller) => vec![Event::CallerGone { reason }],
+            Some(LegId::Human(human)) => vec![Event::HumanGone { human, reason }],
+            None => vec![],
         }
     }
 
@@ -159,7 +165,8 @@ impl Driver {
         let held = self.leg_mut(leg_id).and_then(|leg| leg.hold_changed(&agreed));
         match (leg_id, held) {
             (LegId::Caller, Some(on)) => vec![Event::Held(on)],
-            _ => vec![],
+            (LegId::Human(human), Some(on)) => vec![Event::HumanHeld(human, on)],
+            (_, None) => vec![],
         }
     }
 
@@ -194,7 +201,7 @@ impl Driver {
             SpeechEvent::Started | SpeechEvent::Nothing => vec![],
             SpeechEvent::BargedIn => vec![Event::BargedIn],
             SpeechEvent::Heard(Utterance { text, confidence, turn, .. }) => {
-                let clock = &self.services.clock;
+                let clock = &self.clock;
                 let spoken = (clock.at(turn.turn.began), clock.at(turn.turn.ended));
                 vec![Event::Heard { text: text.0, confidence, spoken }]
             }
@@ -216,14 +223,19 @@ impl Driver {
 fn hear_audio(event: AudioEvent) -> Vec<Event> {
     match event {
         AudioEvent::Digit { leg: LegId::Caller, digit } => vec![Event::Digit(digit)],
-        AudioEvent::Silent { leg: LegId::Caller, .. } => vec![Event::CallerFlows(false)],
-        AudioEvent::Flowing { leg: LegId::Caller } => vec![Event::CallerFlows(true)],
-        AudioEvent::Silent { leg: LegId::Human(human), .. } => vec![Event::HumanSilent(human)],
-        // A human's keys decide nothing in a cold transfer.
-        AudioEvent::Digit { .. }
-        | AudioEvent::Flowing { .. }
-        | AudioEvent::Measured { .. }
-        | AudioEvent::Removed { .. } => vec![],
+        AudioEvent::Digit { leg: LegId::Human(human), digit } => {
+            vec![Event::HumanDigit(human, digit)]
+        }
+        AudioEvent::Silent { leg, .. } => vec![sounds(leg, false)],
+        AudioEvent::Flowing { leg } => vec![sounds(leg, true)],
+        AudioEvent::Measured { .. } | AudioEvent::Removed { .. } => vec![],
+    }
+}
+
+fn sounds(leg: LegId, sounds: bool) -> Event {
+    match leg {
+        LegId::Caller => Event::CallerSounds(sounds),
+        LegId::Human(human) => Event::HumanSounds(human, sounds),
     }
 }
 

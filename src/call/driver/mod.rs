@@ -85,7 +85,7 @@ pub struct Services {
     /// Where a call can be looked at, for Call-Info.
     pub links: Links,
     /// The clock on the wall.
-    pub clock: Clock,
+    pub wall: Wall,
     /// Where a call says which dialogs are its own.
     pub claims: mpsc::Sender<Claim>,
 }
@@ -93,11 +93,15 @@ pub struct Services {
 /// The address of a call's page; `None` when the desk has no address that others could use.
 pub type Links = Arc<dyn Fn(&CallId) -> Option<String> + Send + Sync>;
 
-/// Tells the time of day of an instant. Set once at the start, so that the journal's times are as
-/// monotonic as the machine's.
+/// The clock on the wall, asked anew for each call: it may be set, and a machine that slept does not count
+/// that on its other clock.
+pub type Wall = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Tells the time of day of an instant within one call, so that the journal's times are as monotonic as the
+/// machine's.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    /// The two clocks at one moment.
+    /// The two clocks when the call came.
     pub started: (Instant, Timestamp),
 }
 
@@ -171,6 +175,8 @@ pub struct Invitation {
     pub identity: NameAddr,
     /// What is to happen.
     pub plan: Arc<Plan>,
+    /// The call's clock.
+    pub clock: Clock,
     /// The seed of the call's random numbers.
     pub seed: u64,
 }
@@ -217,6 +223,7 @@ struct Driver {
     humans: BTreeMap<u16, HumanLeg>,
     /// How many further hops the caller's INVITE may make (RFC 7332).
     max_forwards: u8,
+    clock: Clock,
     identity: NameAddr,
     called_uri: Uri,
     random: StdRng,
@@ -268,7 +275,7 @@ impl Driver {
         invitation: Invitation,
         inbox: mpsc::Receiver<Inbox>,
     ) -> Result<Self, (StatusCode, Headers)> {
-        let Invitation { dialog, request, who, identity, plan, seed } = invitation;
+        let Invitation { dialog, request, who, identity, plan, clock, seed } = invitation;
         let overloaded = |what: &dyn std::fmt::Display| {
             warn!(%what, "no room for another call");
             let mut headers = Headers::default();
@@ -300,7 +307,7 @@ impl Driver {
             mouth_events: ears.mouth,
             events: said_by_agent,
         };
-        let agent = agent::spawn(&who.call_id, settings, services.clock.at(now()), neighbours);
+        let agent = agent::spawn(&who.call_id, settings, clock.at(now()), neighbours);
         let (listener, speech) = speech::driver::spawn(
             who.call_id.clone(),
             services.listening,
@@ -309,13 +316,14 @@ impl Driver {
         );
         Ok(Driver {
             call_id: who.call_id.clone(),
-            call: Call::new(services.clock.at(now()), plan, who),
+            call: Call::new(clock.at(now()), plan, who),
             caller,
             prepared: Some(prepared),
             caller_socket: Some(socket),
             acknowledged: false,
             humans: BTreeMap::new(),
             max_forwards: max_forwards(&request),
+            clock,
             identity,
             called_uri: request.uri.clone(),
             random,
@@ -342,7 +350,7 @@ impl Driver {
     fn step(&mut self, event: Event) {
         debug!(event = event.name(), "happened");
         let now = now();
-        let now = Now { now, at: self.services.clock.at(now) };
+        let now = Now { now, at: self.clock.at(now) };
         for effect in self.call.on(now, event) {
             debug!(effect = effect.name(), "wanted");
             self.perform(now, effect);

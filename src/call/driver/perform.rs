@@ -53,6 +53,9 @@ impl Driver {
                     self.signal(|signaling| signaling.probe(dialog));
                 }
             }
+            Effect::Press(leg, digit) => {
+                self.audio_takes(|audio| audio.send_digits(leg, digit.encode_utf8(&mut [0; 4])));
+            }
             Effect::Dial(human, target) => self.dial(human, target),
             Effect::HangUpHuman(human, reason) => {
                 if let Some(gone) = self.humans.remove(&human) {

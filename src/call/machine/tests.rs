@@ -10,7 +10,7 @@ use crate::dialplan::Method;
 use crate::escalation::phrases::Phrases;
 use crate::escalation::{Condition, Rule};
 use crate::ids::CallId;
-use crate::sip::{StatusCode, Transport, Uri};
+use crate::sip::{Liveness, StatusCode, Transport, Uri};
 
 /// A call on a clock of its own.
 struct Story {
@@ -25,6 +25,8 @@ fn target() -> Target {
         refer_to: uri.clone(),
         uri,
         next_hop: None,
+        failover: vec![],
+        try_time: Duration::from_secs(4),
         transport: Transport::Udp,
         headers: vec![],
     }
@@ -36,7 +38,6 @@ fn plan(methods: &[Method]) -> Plan {
         methods: methods.to_vec(),
         targets: vec![target()],
         ring_time: Duration::from_secs(20),
-        try_time: Duration::from_secs(4),
         refer_time: Duration::from_secs(30),
         hold: [1, -1].into(),
         say: [(Reason::CustomerRequest, "Of course.".to_owned())].into(),
@@ -101,6 +102,15 @@ impl Story {
         let passed = Duration::from_secs(second);
         let at = Timestamp::UNIX_EPOCH + passed;
         self.call.on(Now { now: self.start + passed, at }, event)
+    }
+
+    /// A call in which a human speaks with the caller.
+    fn bridged() -> Story {
+        let (mut story, _) = Story::transferring(&[Method::Bridge]);
+        story.at(8, Event::CallerSounds(true));
+        story.at(9, Event::Transfer(transfer::Event::Answered(0)));
+        story.at(9, Event::HumanSounds(0, true));
+        story
     }
 
     /// A call in which the caller has asked for a person, and the line has been said.
@@ -205,11 +215,7 @@ fn caller_gets_the_bye_only_after_the_last_notify() {
     assert_eq!(begun.last(), Some(&Effect::Refer(target())));
     let accepted = transfer::Event::ReferAnswered(StatusCode::of(202));
     assert_eq!(story.at(7, Event::Transfer(accepted)), []);
-    let done = transfer::Event::ReferProgress {
-        status: StatusCode::of(200),
-        reason: "OK".into(),
-        terminated: true,
-    };
+    let done = transfer::Event::ReferProgress { status: StatusCode::of(200), reason: "OK".into() };
     assert_eq!(story.at(9, Event::Transfer(done)), [Effect::HangUpCaller, Effect::End]);
     assert!(story.call.is_over());
 }
@@ -232,7 +238,8 @@ fn caller_whom_nobody_took_is_back_with_the_agent_and_may_say_yes() {
     assert!(matches!(&effects[1], Effect::Agent(Order::Note { .. })));
     assert_eq!(effects[2..], [say(3, "Nobody is free. Shall I try again?"), Effect::Listen(true)]);
 
-    assert_eq!(story.at(14, heard("yes please")), [say(4, "One moment.")]);
+    assert!(matches!(story.at(14, heard("yes please"))[0], Effect::Save(_)));
+    assert_eq!(story.at(14, Event::Saved), [say(4, "One moment.")]);
     let effects = story.at(16, said(4, "One moment."));
     assert_eq!(effects.last(), Some(&Effect::Dial(1, target())));
 }
@@ -249,20 +256,104 @@ fn offer_to_try_again_stands_for_one_turn() {
     assert_eq!(story.at(18, heard(&text)), [Effect::Agent(Order::Heard { text })]);
 }
 
-/// A phone whose cable was cut says no BYE; one that is only silent keeps its call.
+/// A phone whose cable was cut says no BYE; one that is only silent, or answers nothing that it is asked
+/// but is heard, keeps its call.
 #[test]
-fn phone_whose_sound_stops_is_looked_for() {
+fn caller_who_neither_sounds_nor_answers_is_let_go() {
+    let ask = [Effect::Probe(LegId::Caller)];
+    let unanswered = || Event::Probed(LegId::Caller, Liveness::Unanswered);
     let mut story = Story::conversing(&[Method::Bridge]);
-    let probe = [Effect::Probe(LegId::Caller)];
-    assert_eq!(story.at(9, Event::CallerFlows(false)), probe);
-    assert_eq!(story.at(12, Event::CallerFlows(true)), []);
+    story.at(1, Event::CallerSounds(true));
+    assert_eq!(story.at(9, Event::CallerSounds(false)), ask);
+    assert_eq!(story.at(9, Event::Probed(LegId::Caller, Liveness::Alive)), []);
+    assert_eq!(story.at(69, Event::Tick), ask);
+    story.at(70, Event::CallerSounds(true));
+    assert_eq!(story.at(101, unanswered()), []);
+    assert_eq!(story.at(130, Event::Tick), []);
 
+    assert_eq!(story.at(140, Event::CallerSounds(false)), ask);
+    assert_eq!(story.at(172, unanswered()), [Effect::HangUpCaller, Effect::End]);
+    let ending = story.call.context().ending.clone().expect("it is over");
+    assert_eq!(ending.by, "caller");
+}
+
+/// Who holds sends no sound that is missed, so the dialog is asked each minute.
+#[test]
+fn caller_who_holds_and_vanishes_is_let_go() {
+    let mut story = Story::conversing(&[Method::Bridge]);
+    story.at(1, Event::CallerSounds(true));
+    story.at(10, Event::Held(true));
+    assert_eq!(story.at(69, Event::Tick), []);
+    assert_eq!(story.at(70, Event::Tick), [Effect::Probe(LegId::Caller)]);
+    story.at(102, Event::Probed(LegId::Caller, Liveness::Unanswered));
+    assert!(story.call.is_over());
+}
+
+/// What comes from a caller who holds is music: the agent is deaf and mute until the caller is back.
+#[test]
+fn agent_does_not_talk_to_hold_music() {
+    let mut story = Story::conversing(&[Method::Bridge]);
+    let deaf = [Effect::Listen(false), Effect::Agent(Order::Interrupt)];
+    assert_eq!(story.at(3, Event::Held(true)), deaf);
+    assert_eq!(story.at(9, Event::Held(false)), [Effect::Listen(true)]);
+}
+
+#[test]
+fn caller_whose_human_vanished_is_back_with_the_agent() {
+    let mut story = Story::bridged();
+    assert_eq!(story.at(20, Event::HumanSounds(0, false)), [Effect::Probe(LegId::Human(0))]);
+    assert_eq!(story.at(20, Event::HumanSounds(1, false)), []);
+    let effects = story.at(52, Event::Probed(LegId::Human(0), Liveness::Unanswered));
+    assert_eq!(effects[..2], [Effect::HangUpHuman(0, None), Effect::Wire(Wiring::CONVERSING)]);
+    assert!(effects.contains(&Effect::Listen(true)), "{effects:?}");
+    assert!(effects.contains(&say(3, "Nobody is free. Shall I try again?")), "{effects:?}");
+    assert_eq!(story.at(53, Event::HumanGone { human: 0, reason: None }), []);
+}
+
+/// A human who holds has no music to send, as a rule.
+#[test]
+fn caller_whom_the_human_holds_hears_music() {
+    let mut story = Story::bridged();
+    assert_eq!(story.at(12, Event::HumanHeld(0, true)), [Effect::Wire(Wiring::HOLDING)]);
+    assert_eq!(story.at(20, Event::HumanHeld(0, false)), [Effect::Wire(Wiring::BRIDGED)]);
+}
+
+/// The human may be somebody's menu.
+#[test]
+fn keys_pass_the_bridge() {
+    let mut story = Story::bridged();
+    assert_eq!(story.at(12, Event::Digit('1')), [Effect::Press(LegId::Human(0), '1')]);
+    assert_eq!(story.at(13, Event::HumanDigit(0, '#')), [Effect::Press(LegId::Caller, '#')]);
+}
+
+/// The second attempt's human learns of the first, and of what was said since.
+#[test]
+fn another_try_is_briefed_anew() {
     let (mut story, _) = Story::transferring(&[Method::Bridge]);
-    assert_eq!(story.at(7, Event::CallerFlows(false)), probe);
-    story.at(9, Event::Transfer(transfer::Event::Answered(0)));
-    assert_eq!(story.at(20, Event::HumanSilent(0)), [Effect::Probe(LegId::Human(0))]);
-    assert_eq!(story.at(20, Event::HumanSilent(1)), []);
-    assert_eq!(story.at(21, Event::CallerFlows(false)), probe);
+    let busy = transfer::Event::Failed(0, StatusCode::of(486), "Busy Here".into());
+    story.at(9, Event::Transfer(busy));
+    let effects = story.at(14, heard("yes"));
+    let Effect::Save(briefing) = &effects[0] else { panic!("{effects:?}") };
+    assert_eq!(briefing.trigger_text.as_deref(), Some("I want to speak to a human"));
+    assert!(!briefing.actions_taken.is_empty(), "{briefing:?}");
+    assert_eq!(story.at(14, Event::Saved), [say(4, "One moment.")]);
+}
+
+/// The REFER was given up, and then the caller's side has reached the human all the same.
+#[test]
+fn refer_that_succeeds_late_ends_the_call() {
+    let told = |status| transfer::Event::ReferProgress {
+        status: StatusCode::of(status),
+        reason: "OK".into(),
+    };
+    let (mut story, _) = Story::transferring(&[Method::Refer]);
+    story.at(7, Event::Transfer(transfer::Event::ReferAnswered(StatusCode::of(202))));
+    story.at(8, Event::Held(true));
+    assert_eq!(story.at(37, Event::Tick), [Effect::Probe(LegId::Caller)]);
+    let back = story.at(38, Event::Probed(LegId::Caller, Liveness::Alive));
+    assert!(back.contains(&Effect::Listen(false)), "{back:?}");
+    assert_eq!(story.at(45, Event::Transfer(told(180))), []);
+    assert_eq!(story.at(50, Event::Transfer(told(200))), [Effect::HangUpCaller, Effect::End]);
 }
 
 #[test]

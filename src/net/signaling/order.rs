@@ -6,7 +6,7 @@ use tracing::{debug, error};
 
 use crate::ids::DialogId;
 use crate::sip::header::Reason;
-use crate::sip::{ActionError, Body, Endpoint, Event, Headers, Invite, StatusCode};
+use crate::sip::{ActionError, Body, Endpoint, Event, Headers, Invite, Liveness, StatusCode};
 
 /// One order. The methods of `Signaling` say what each means.
 #[derive(Debug)]
@@ -67,7 +67,8 @@ impl Order {
             Order::Probe(dialog) => {
                 let refused = endpoint.probe(now, dialog).err()?;
                 report(dialog, refused);
-                Some(Event::Probed { dialog, alive: refused != ActionError::Gone })
+                (refused == ActionError::Gone)
+                    .then_some(Event::Probed { dialog, found: Liveness::Gone })
             }
         }
     }

@@ -151,11 +151,15 @@ impl Endpoint {
         established.reinvite = Some(Reinvite::Sent { transaction, body, give_up_at });
     }
 
-    /// Asks whether the peer still holds the dialog, by OPTIONS within it. `Probed` follows.
+    /// Asks whether the peer still holds the dialog, by OPTIONS within it. `Probed` follows; of one that is
+    /// under way already, the same.
     pub fn probe(&mut self, now: Instant, dialog: DialogId) -> Result<(), ActionError> {
         self.act(dialog, |endpoint, usage| {
             let state = usage.state_name();
             let established = usage.established().ok_or(ActionError::WrongState { state })?;
+            if std::mem::replace(&mut established.probing, true) {
+                return Ok(());
+            }
             let options = established.dialog.request(Method::Options);
             let peer = established.dialog.next_hop();
             endpoint.send_targeted(now, options, peer, Purpose::Probe, dialog);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::compose::failure_ack;
 use super::table::{ClientKey, Purpose};
-use super::types::Event;
+use super::types::{Event, Liveness};
 use super::usage::{Over, Reinvite, State, Usage};
 use super::{Endpoint, Sending};
 use crate::ids::DialogId;
@@ -136,12 +136,11 @@ impl Endpoint {
             }
             Purpose::Probe => {
                 self.step(id, |endpoint, usage| {
-                    if usage.established().is_none() {
-                        return;
-                    }
-                    let is_dead = outcome.is_death() || matches!(outcome, Outcome::NoAnswer(_));
-                    endpoint.events.push_back(Event::Probed { dialog: id, alive: !is_dead });
-                    if is_dead {
+                    let Some(established) = usage.established() else { return };
+                    established.probing = false;
+                    let found = outcome.liveness();
+                    endpoint.events.push_back(Event::Probed { dialog: id, found });
+                    if found == Liveness::Gone {
                         endpoint.die(now, id, usage, status);
                     }
                 });
@@ -233,6 +232,16 @@ impl Outcome {
     /// The peer says that there is no such dialog.
     fn is_no_dialog(&self) -> bool {
         matches!(self, Outcome::Answered(response) if response.status == StatusCode::of(481))
+    }
+
+    /// What an OPTIONS found out. A 408 may come from a proxy that got no answer itself.
+    fn liveness(&self) -> Liveness {
+        match self {
+            Outcome::NoAnswer(_) => Liveness::Unanswered,
+            Outcome::Answered(_) if self.is_no_dialog() => Liveness::Gone,
+            Outcome::Answered(response) if response.status == TIMED_OUT => Liveness::Unanswered,
+            Outcome::Answered(_) => Liveness::Alive,
+        }
     }
 
     /// After this the dialog is of no use (RFC 3261 §12.2.1.2).

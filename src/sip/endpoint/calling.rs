@@ -161,10 +161,11 @@ impl Endpoint {
             return self.cancel(now, usage, cancel);
         }
         inviting.give_up_at = Some(now + PROVISIONAL_MAX);
-        if response.status != StatusCode::of(100) {
-            let Response { status, body, .. } = response;
-            self.events.push_back(Event::Ringing { dialog: id, status, body });
-        }
+        let Response { status, body, .. } = response;
+        self.events.push_back(match status == StatusCode::of(100) {
+            true => Event::Trying { dialog: id },
+            false => Event::Ringing { dialog: id, status, body },
+        });
     }
 
     /// RFC 3261 §13.2.2.4: every fork that answers gets its ACK, and all but the first a BYE.

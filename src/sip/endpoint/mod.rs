@@ -47,7 +47,9 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 pub use counters::Counters;
-pub use types::{ActionError, Counts, Event, Invite, Peer, Settings, Subnet, Transmit, Transport};
+pub use types::{
+    ActionError, Counts, Event, Invite, Liveness, Peer, Settings, Subnet, Transmit, Transport,
+};
 
 use self::table::{ClientKey, Clients, Owner, ServerId, Servers, Timers, Usages};
 use self::usage::Usage;

@@ -106,6 +106,8 @@ pub enum Event {
     ReinviteAnswered { dialog: DialogId, body: Option<Body> },
     /// Our re-INVITE was refused; the session stays as it was (RFC 3261 §14.1).
     ReinviteRefused { dialog: DialogId, status: StatusCode },
+    /// 100 to our INVITE: the next hop has it, and somebody may still be long in being found.
+    Trying { dialog: DialogId },
     /// A provisional response (not 100) to our INVITE, with early media's description if any.
     Ringing { dialog: DialogId, status: StatusCode, body: Option<Body> },
     /// A 2xx to our INVITE; the ACK is sent.
@@ -123,9 +125,20 @@ pub enum Event {
     Referred { dialog: DialogId, request: Arc<Request> },
     /// INFO within a dialog (application/dtmf-relay …); 200 has been sent.
     Info { dialog: DialogId, body: Option<Body> },
-    /// Our in-dialog OPTIONS (`probe`) was answered (any status but 408/481: the dialog lives) or not.
-    /// When not, `Ended` follows.
-    Probed { dialog: DialogId, alive: bool },
+    /// What came of our in-dialog OPTIONS (`probe`). After [`Liveness::Gone`], `Ended` follows.
+    Probed { dialog: DialogId, found: Liveness },
+}
+
+/// What is known of a peer's side of a dialog after it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Liveness {
+    /// It answered: the dialog stands there too.
+    Alive,
+    /// It answered that it knows no such dialog (481): ours has ended.
+    Gone,
+    /// No answer came, or only a proxy's 408. It may be gone, or something on the path eats OPTIONS: the
+    /// dialog is kept, and whether the peer's sound still comes is for our user to weigh.
+    Unanswered,
 }
 
 impl Event {
@@ -139,6 +152,7 @@ impl Event {
             | Event::Reinvited { dialog, .. }
             | Event::ReinviteAnswered { dialog, .. }
             | Event::ReinviteRefused { dialog, .. }
+            | Event::Trying { dialog }
             | Event::Ringing { dialog, .. }
             | Event::Answered { dialog, .. }
             | Event::Failed { dialog, .. }

@@ -108,6 +108,8 @@ pub(super) struct Established {
     pub offered: Option<Offered>,
     pub reinvite: Option<Reinvite>,
     pub after_ack: Option<AfterAck>,
+    /// An OPTIONS of ours waits for its answer.
+    pub probing: bool,
 }
 
 /// A 2xx of ours without its ACK (RFC 3261 §13.3.1.4).
@@ -269,7 +271,7 @@ impl Established {
     /// A session that has just begun.
     pub fn new(dialog: Dialog) -> Self {
         let (unacknowledged, offered, reinvite, after_ack) = (None, None, None, None);
-        Established { dialog, unacknowledged, offered, reinvite, after_ack }
+        Established { dialog, unacknowledged, offered, reinvite, after_ack, probing: false }
     }
 
     /// Ends the session: what is still on its way is waited for until `give_up_at`.

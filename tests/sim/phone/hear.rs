@@ -175,9 +175,15 @@ impl Inner {
         let number = self.open(call_id, local, remote, (target, from));
         self.lines[number].invite = Some(invite.clone());
         self.lines[number].invited = Some(invite.clone());
-        let ringing = self.respond(number, &invite, 180, None);
-        self.keep(&invite, ringing, from);
+        let is_found = !matches!(self.manners.called, Called::Found(..));
+        let status = if is_found { 180 } else { 100 };
+        let response = self.respond(number, &invite, status, None);
+        self.keep(&invite, response, from);
         match self.manners.called {
+            Called::Found(after, answers_after) => {
+                self.later(after, Act::Ring(number));
+                self.later(after + answers_after, Act::Answer(number));
+            }
             Called::Answers(after) => self.later(after, Act::Answer(number)),
             Called::Declines(after, status) => self.later(after, Act::Decline(number, status)),
             Called::Rings => (),

@@ -27,6 +27,8 @@ use crate::world::Script;
 pub enum Called {
     /// It rings so long, and is answered.
     Answers(Duration),
+    /// Its network needs so long to find it; then it rings so long, and is answered.
+    Found(Duration, Duration),
     /// It rings so long, and is refused.
     Declines(Duration, u16),
     /// It rings and rings.
@@ -84,6 +86,11 @@ impl Phone {
 
     pub fn answers_after(self, time: Duration) -> Self {
         self.inner().manners.called = Called::Answers(time);
+        self
+    }
+
+    pub fn is_found_after(self, time: Duration, answers_after: Duration) -> Self {
+        self.inner().manners.called = Called::Found(time, answers_after);
         self
     }
 

@@ -42,6 +42,7 @@ pub struct Inner {
 
 /// What is to be done later.
 pub(super) enum Act {
+    Ring(usize),
     Answer(usize),
     Decline(usize, u16),
     Notify(usize, u16),
@@ -153,6 +154,13 @@ impl Inner {
 
     pub(super) fn act(&mut self, act: Act) {
         match act {
+            Act::Ring(number) => {
+                let Some(invite) = self.lines[number].invited.clone() else { return };
+                let ringing = self.respond(number, &invite, 180, None);
+                let to = self.lines[number].peer;
+                // The simulated network takes everything.
+                let _ = self.socket.try_send(&ringing, to);
+            }
             Act::Answer(number) => {
                 let Some(invite) = self.lines[number].invited.take() else { return };
                 self.answer(number, &invite);

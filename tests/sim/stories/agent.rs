@@ -79,6 +79,10 @@ pub fn caller_holds_and_resumes(stage: Stage) -> World {
     world.run_for(secs(4));
     let call_id = caller.call_id();
     assert!(world.context(&call_id).on_hold);
+    // What comes from a PBX that holds us is for its caller, not for the agent.
+    world.says(&caller, "you will speak to a person soon");
+    world.run_for(secs(3));
+    assert!(world.context(&call_id).escalations.is_empty());
     caller.resumes();
     world.run_for(secs(4));
     assert!(!world.context(&call_id).on_hold);

@@ -63,6 +63,35 @@ pub fn unreachable_human_is_given_up_early(stage: Stage) -> World {
     world
 }
 
+/// A mobile phone is found after six seconds; its network says 100 at once, and that is an answer.
+pub fn human_who_is_found_late_is_reached(stage: Stage) -> World {
+    let (mut world, caller) = greeted(stage, bridge_only(&["sarah"]));
+    let sarah = world.phone("sarah").is_found_after(secs(6), secs(2));
+    asks_for_a_person(&mut world, &caller);
+    answered(&mut world, &sarah, secs(15));
+    world.talk(&caller, &sarah);
+    ends(&mut world, &caller);
+    world
+}
+
+/// The human holds, with no music of their own: the caller hears ours until the human is back.
+pub fn caller_whom_the_human_holds_hears_music(stage: Stage) -> World {
+    let (mut world, caller) = greeted(stage, bridge_only(&["sarah"]));
+    let sarah = world.phone("sarah").answers_after(secs(1));
+    asks_for_a_person(&mut world, &caller);
+    answered(&mut world, &sarah, secs(10));
+    world.talk(&caller, &sarah);
+    sarah.holds();
+    world.until("music", secs(5), |_| caller.hears(Voice::Hold));
+    world.run_for(secs(3));
+    assert!(caller.hears(Voice::Hold));
+    sarah.resumes();
+    world.until("no music", secs(5), |_| !caller.hears(Voice::Hold));
+    world.talk(&caller, &sarah);
+    ends(&mut world, &caller);
+    world
+}
+
 /// Sarah is busy, so Jan is tried.
 pub fn busy_human_is_followed_by_the_next(stage: Stage) -> World {
     let (mut world, caller) = greeted(stage, bridge_only(&["sarah", "jan"]));

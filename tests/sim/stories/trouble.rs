@@ -5,7 +5,7 @@ use crate::phone::Referred;
 use crate::program::Setup;
 use crate::tones::Voice;
 use crate::world::{Stage, World, millis, secs};
-use tandem::context::{Fact, Health};
+use tandem::context::{Fact, Health, Outcome};
 
 /// The caller hangs up during the transition line: nobody is asked or dialled.
 pub fn caller_hangs_up_during_the_transition_line(stage: Stage) -> World {
@@ -92,19 +92,25 @@ pub fn phone_stops_ringing_for_a_caller_who_vanished(stage: Stage) -> World {
     caller.vanishes();
     world.until("the phone stops ringing", secs(50), |_| sarah.is_idle());
     assert_eq!(sarah.status(), 487);
-    assert_eq!(world.context(&call_id).ending.expect("it has ended").by, "caller");
+    let outcome = world.context(&call_id).transfers.last().and_then(|it| it.outcome);
+    assert_eq!(outcome, Some(Outcome::CallerAbandoned));
     world
 }
 
-/// The human's phone loses its network: the caller is not left alone for ever.
-pub fn human_who_vanished_is_noticed(stage: Stage) -> World {
+/// The human's phone loses its network: the caller is back with the agent, and may try again.
+pub fn caller_whose_human_vanished_is_back_with_the_agent(stage: Stage) -> World {
     let (mut world, caller) = greeted(stage, bridge_only(&["sarah"]));
     let sarah = world.phone("sarah").answers_after(secs(1));
     asks_for_a_person(&mut world, &caller);
     answered(&mut world, &sarah, secs(10));
     world.talk(&caller, &sarah);
     sarah.vanishes();
-    world.until("the caller is let go", secs(60), |_| caller.is_idle());
+    world.until("the agent is back", secs(50), |_| caller.hears(Voice::Agent));
+    world.agent_speaks(&caller);
+    let call_id = caller.call_id();
+    ends(&mut world, &caller);
+    let transfers = world.context(&call_id).transfers;
+    assert_eq!(transfers.last().and_then(|it| it.outcome), Some(Outcome::TargetDropped));
     world
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::net::sim::{Conditions, SimNetwork};
-use crate::sip::{NameAddr, Peer, Uri};
+use crate::sip::{Liveness, NameAddr, Peer, Uri};
 
 const A: &str = "10.0.0.1:5060";
 const B: &str = "10.0.0.2:5060";
@@ -127,7 +127,11 @@ async fn registry_that_is_behind_costs_new_calls_and_no_dialog() {
     }
     let mut refused = 0;
     while let Ok(event) = a.events.try_recv() {
-        let Event::Failed { status, headers, .. } = event else { panic!("{event:?}") };
+        let (status, headers) = match event {
+            Event::Failed { status, headers, .. } => (status, headers),
+            Event::Trying { .. } => continue,
+            other => panic!("{other:?}"),
+        };
         assert_eq!(status, StatusCode::of(503));
         assert_eq!(headers.get("Retry-After"), Some("5"));
         refused += 1;
@@ -193,7 +197,7 @@ async fn order_for_a_dialog_that_is_gone_is_answered_by_its_failure() {
     let event = a.next().await;
     assert!(matches!(event, Event::ReinviteRefused { status, .. } if status == gone), "{event:?}");
     let event = a.next().await;
-    assert!(matches!(event, Event::Probed { alive: false, .. }), "{event:?}");
+    assert!(matches!(event, Event::Probed { found: Liveness::Gone, .. }), "{event:?}");
     assert!(a.events.try_recv().is_err());
 }
 
@@ -233,8 +237,13 @@ impl Agent {
     }
 
     async fn next(&mut self) -> Event {
-        let event = tokio::time::timeout(Duration::from_secs(100), self.events.recv());
-        event.await.expect("something happens").expect("the task lives")
+        loop {
+            let event = tokio::time::timeout(Duration::from_secs(100), self.events.recv());
+            match event.await.expect("something happens").expect("the task lives") {
+                Event::Trying { .. } => (),
+                event => return event,
+            }
+        }
     }
 
     fn invite(&self, transport: Transport, to: &str) -> DialogId {

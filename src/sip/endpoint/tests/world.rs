@@ -207,6 +207,13 @@ impl World {
 
     /// What one side was told, in short.
     pub fn told(&self, side: Side) -> Vec<String> {
+        let mut own = self.all_told(side);
+        own.retain(|event| event != "Trying");
+        own
+    }
+
+    /// The same, with what nearly every INVITE is told.
+    pub fn all_told(&self, side: Side) -> Vec<String> {
         let own = self.events.iter().filter(|(told, _)| *told == side);
         own.map(|(_, event)| short(event)).collect()
     }
@@ -323,6 +330,7 @@ fn short(event: &Event) -> String {
         Event::ReferProgress { status, .. } => format!("ReferProgress {status}"),
         Event::Info { .. } => "Info".to_owned(),
         Event::Referred { .. } => "Referred".to_owned(),
-        Event::Probed { alive, .. } => format!("Probed {alive}"),
+        Event::Probed { found, .. } => format!("Probed {found:?}"),
+        Event::Trying { .. } => "Trying".into(),
     }
 }
