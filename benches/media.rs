@@ -13,6 +13,8 @@
 
 #![allow(missing_docs, clippy::print_stdout)]
 
+mod common;
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -23,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use common::report::{self, quantile};
 use tandem::ids::LegId;
 use tandem::media::codec::Codec;
 use tandem::media::offer::{Agreed, PayloadTypes};
@@ -65,10 +68,8 @@ fn main() -> Result<()> {
 
     println!("{:>28} {:>12} {:>12}", "", "terminated", "bridged");
     let row = |name: &str, figure: fn(&Measured) -> f64| {
-        let [talking, bridged] = [&talking, &bridged].map(|measured| match figure(measured) {
-            unknown if unknown.is_nan() => "-".to_owned(),
-            known => format!("{known:.3}"),
-        });
+        let [talking, bridged] =
+            [&talking, &bridged].map(|measured| report::shown(figure(measured)));
         println!("{name:>28} {talking:>12} {bridged:>12}");
     };
     row("streams", |measured| measured.streams as f64);
@@ -83,25 +84,21 @@ fn main() -> Result<()> {
     row("delay of sound p99, ms", |measured| quantile(&measured.delays, 0.99) / 1000.0);
 
     let calls = bridged.streams as f64 / 2.0;
-    let mut figures = serde_json::json!({
-        "streams": talking.streams,
-        "streams_per_core": (talking.streams as f64 / talking.load).round(),
-        "frame_cpu_us": talking.frame_micros(),
-        "pacing_ms_p50": talking.pacing_millis(0.50),
-        "pacing_ms_p99": talking.pacing_millis(0.99),
-        "pacing_ms_max": talking.pacing_millis(1.0),
-        "relay_cpu_pct_per_100_calls": bridged.load * 100.0 / calls * 100.0,
-        "relay_delay_us_p50": quantile(&bridged.delays, 0.50),
-        "relay_delay_us_p99": quantile(&bridged.delays, 0.99),
-        "kib_per_bridged_call": bridged.kib_per_call,
-    });
-    // What could not be measured is absent.
-    figures.as_object_mut().context("it is one")?.retain(|_, figure| !figure.is_null());
-    if let Some(folder) = args.json.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    std::fs::write(&args.json, figures.to_string())
-        .with_context(|| format!("cannot write {}", args.json.display()))
+    report::write(
+        &args.json,
+        &[
+            ("streams", talking.streams as f64),
+            ("streams_per_core", (talking.streams as f64 / talking.load).round()),
+            ("frame_cpu_us", talking.frame_micros()),
+            ("pacing_ms_p50", talking.pacing_millis(0.50)),
+            ("pacing_ms_p99", talking.pacing_millis(0.99)),
+            ("pacing_ms_max", talking.pacing_millis(1.0)),
+            ("relay_cpu_pct_per_100_calls", bridged.load * 100.0 / calls * 100.0),
+            ("relay_delay_us_p50", quantile(&bridged.delays, 0.50)),
+            ("relay_delay_us_p99", quantile(&bridged.delays, 0.99)),
+            ("kib_per_bridged_call", bridged.kib_per_call),
+        ],
+    )
 }
 
 struct Measured {
@@ -123,12 +120,6 @@ impl Measured {
     fn pacing_millis(&self, part: f64) -> f64 {
         quantile(&self.errors, part) / 1000.0
     }
-}
-
-/// The value that this part of the sorted values does not exceed; not a number if there are none.
-fn quantile(sorted: &[u32], part: f64) -> f64 {
-    let at = (sorted.len().saturating_sub(1) as f64 * part).round() as usize;
-    sorted.get(at).map_or(f64::NAN, |&value| f64::from(value))
 }
 
 /// Runs calls of `legs` legs each until there are `streams`, and measures them for `time`.

@@ -1,0 +1,5 @@
+//! What benchmarks share.
+
+#![allow(dead_code, reason = "each of them uses its part")]
+
+pub mod report;
