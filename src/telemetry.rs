@@ -132,6 +132,12 @@ fn describe() {
         Unit::Seconds,
         "From the beginning of a write until it is on disk"
     );
+    describe_histogram!(
+        "turn_stage_seconds",
+        Unit::Seconds,
+        "Parts of the time from a caller's last sound to the first of the answer, one after the other: \
+         silence, recognition, model, voice, playout"
+    );
     describe_counter!("screen_pops_total", "Screen pops by webhook, by outcome");
 }
 

@@ -14,6 +14,7 @@ use tracing::{Instrument, debug, info_span, warn};
 
 use crate::agent::lines::{self, Lines, Sound};
 use crate::agent::machine::{AskId, Effect, Event, Machine, Moment, Settings};
+use crate::agent::stages::{Stage, Stages};
 use crate::agent::{LanguageModel, ModelError};
 use crate::ids::CallId;
 use crate::media::Rate;
@@ -163,6 +164,7 @@ pub fn spawn(
         made: None,
         asked: None,
         heard: None,
+        stages: Stages::default(),
         epoch: (now(), wall),
     };
     tokio::spawn(driver.run().instrument(info_span!("agent", call_id = %call)));
@@ -187,6 +189,8 @@ struct Driver {
     asked: Option<Instant>,
     /// When the model was asked, until the caller hears something.
     heard: Option<Instant>,
+    /// How far the answer is.
+    stages: Stages,
     /// The same moment on both clocks.
     epoch: (Instant, Timestamp),
 }
@@ -229,6 +233,7 @@ impl Driver {
                             self.answer = Some((ask, model.reply(request)));
                             self.asked = Some(now());
                             self.heard = Some(now());
+                            self.stages.begin(now());
                         }
                         None => {
                             let what = "there is no language model".to_owned();
@@ -237,6 +242,7 @@ impl Driver {
                     },
                     Effect::StopAsking => {
                         self.heard = None;
+                        self.stages.give_up();
                         if self.answer.take().is_some() {
                             count_request("dropped");
                         }
@@ -271,8 +277,11 @@ impl Driver {
     fn voice(&mut self, clip: ClipId, text: String, is_fixed: bool) {
         let rate = self.rate;
         let sound = if is_fixed {
+            // A line of the dialplan is no answer.
+            self.stages.give_up();
             self.neighbours.lines.sound(&text, rate)
         } else {
+            self.passed(Stage::Model);
             let voice = self.neighbours.voice.clone();
             Box::pin(async move { lines::make(voice.as_ref(), &text, rate).await })
         };
@@ -305,6 +314,7 @@ impl Driver {
         self.making = None;
         match sound {
             Ok(samples) => {
+                self.passed(Stage::Voice);
                 let length = u32::try_from(samples.len()).unwrap_or(u32::MAX);
                 self.made = Some((clip, samples));
                 Event::Voiced { clip, samples: length }
@@ -319,6 +329,7 @@ impl Driver {
     fn measure(&mut self, told: &AgentEvent) {
         match told {
             AgentEvent::Speaking => {
+                self.passed(Stage::Playout);
                 if let Some(heard) = self.heard.take() {
                     metrics::histogram!("agent_first_audio_seconds").record(now() - heard);
                 }
@@ -328,6 +339,12 @@ impl Driver {
                 metrics::counter!("agent_fallbacks_total").increment(1);
             }
             AgentEvent::Said { .. } | AgentEvent::Mute { .. } => (),
+        }
+    }
+
+    fn passed(&mut self, stage: Stage) {
+        if let Some(took) = self.stages.pass(now(), stage) {
+            metrics::histogram!("turn_stage_seconds", "stage" => stage.name()).record(took);
         }
     }
 

@@ -1,9 +1,10 @@
 //! The agent: the AI in a call. It listens, thinks and speaks; it never decides about the call.
 //!
 //! [`machine`] is the pure part (what is being said, what was heard of it, when to think), with its own
-//! parts [`utterance`] and [`spoken`]; [`prompt`] turns persona and conversation into a
-//! request, [`summary`] into one for the briefing. [`driver`] is the task of one agent, [`lines`] the task
-//! that keeps the sound of fixed lines, [`llm`] speaks to a model over HTTP, [`server`] runs one beside us.
+//! parts [`utterance`] and [`spoken`]; [`stages`] says where an answer's time goes; [`prompt`] turns persona
+//! and conversation into a request, [`summary`] into one for the briefing. [`driver`] is the task of one
+//! agent, [`lines`] the task that keeps the sound of fixed lines, [`llm`] speaks to a model over HTTP,
+//! [`server`] runs one beside us.
 
 pub mod driver;
 pub mod lines;
@@ -14,6 +15,7 @@ pub mod prompt;
 pub mod scripted;
 pub mod server;
 pub mod spoken;
+pub mod stages;
 pub mod summary;
 pub mod utterance;
 

@@ -227,6 +227,10 @@ fn conclusion(turn: EndedTurn, (ready, recognized): Recognized) -> SpeechEvent {
         Ok(Recognition { text, confidence, took }) => {
             let known = ready.max(turn.over).saturating_duration_since(turn.turn.ended);
             histogram!("speech_last_sound_to_words_seconds").record(known.as_secs_f64());
+            let silence = turn.over.saturating_duration_since(turn.turn.ended);
+            histogram!("turn_stage_seconds", "stage" => "silence").record(silence);
+            let wait = ready.saturating_duration_since(turn.over);
+            histogram!("turn_stage_seconds", "stage" => "recognition").record(wait);
             SpeechEvent::Heard(Utterance { text, confidence, turn, ready, took })
         }
     }

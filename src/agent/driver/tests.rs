@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use metrics_exporter_prometheus::PrometheusBuilder;
+
 use super::*;
 use crate::agent::machine::Settings;
 use crate::agent::persona::Persona;
@@ -163,6 +165,28 @@ async fn an_answer_is_heard_while_it_is_still_being_written() {
     let all = said(None, "At nine. And you?", false, 300, 1900);
     assert_eq!(world.next().await, (all, 1900));
     assert_eq!(*world.sounds.lock().expect("no test panics with it"), [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn figures_tell_what_the_first_sound_of_an_answer_waited_for() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _installed = metrics::set_default_local_recorder(&recorder);
+    let model = Scripted::new(vec![Answer::Text("At nine. And you?".to_owned())])
+        .with_delays(Duration::from_millis(100), Duration::from_millis(100));
+    let mut world = World::new(Some(model));
+    world.hear("When do you open?");
+    while !matches!(world.next().await, (AgentEvent::Said { .. }, _)) {}
+
+    let text = recorder.handle().render();
+
+    for (stage, seconds) in [("model", "0.2"), ("voice", "0.1"), ("playout", "0")] {
+        for line in [
+            format!("turn_stage_seconds_sum{{stage=\"{stage}\"}} {seconds}"),
+            format!("turn_stage_seconds_count{{stage=\"{stage}\"}} 1"),
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
