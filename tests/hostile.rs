@@ -4,18 +4,16 @@
 mod common;
 #[path = "hostile/held.rs"]
 mod held;
-#[path = "hostile/peer.rs"]
-mod peer;
 #[path = "hostile/tcp.rs"]
 mod tcp;
 
 use std::net::Ipv4Addr;
 
+use common::peer::{Peer, Request};
 use common::plan::{Agent, Plan};
 use common::server::Server;
 use common::{LOOPBACK, free_port};
 use held::HeldCall;
-use peer::{Peer, Request};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 

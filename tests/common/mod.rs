@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each of these tests uses its part")]
 
 pub mod metrics;
+pub mod peer;
 pub mod plan;
 pub mod server;
 

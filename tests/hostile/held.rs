@@ -4,8 +4,8 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use crate::common::LOOPBACK;
+use crate::common::peer::{Message, Peer, Request};
 use crate::common::server::Server;
-use crate::peer::{Message, Peer, Request};
 
 /// A call that is up, to be harmed.
 pub struct HeldCall {

@@ -1,4 +1,4 @@
-//! A phone of one UDP socket that says word for word what a test wants it to say.
+//! A phone of one UDP socket that says word for word what it is told to say.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -177,6 +177,11 @@ impl Message {
         let lines = self.0.lines().skip(1).take_while(|line| !line.is_empty());
         let mut fields = lines.filter_map(|line| line.split_once(':'));
         fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+    }
+
+    /// What follows the empty line.
+    pub fn body(&self) -> &str {
+        self.0.split_once("\r\n\r\n").map_or("", |(_, body)| body)
     }
 
     fn to_tag(&self) -> Option<String> {
