@@ -22,6 +22,16 @@ pub struct Agent {
     pub human_port: u16,
 }
 
+/// What of `tandem.toml` is not the same everywhere.
+pub struct Machine {
+    /// The first and the last port of media.
+    pub media_ports: (u16, u16),
+    pub calls_max: u32,
+    pub cps_max: u32,
+    /// What is logged.
+    pub log: &'static str,
+}
+
 /// How long we wait for the last NOTIFY of a REFER.
 pub const REFER_SECS: u32 = 3;
 
@@ -36,11 +46,13 @@ yes please
 ";
 
 /// `tandem.toml`.
-pub fn configuration(sip_port: u16, desk_port: u16, media_ports: (u16, u16)) -> String {
-    let (first, last) = media_ports;
+pub fn configuration(sip_port: u16, desk_port: u16, machine: &Machine) -> String {
+    let Machine { media_ports: (first, last), calls_max, cps_max, .. } = machine;
     format!(
         r#"[sip]
 listen = ["udp:127.0.0.1:{sip_port}", "tcp:127.0.0.1:{sip_port}"]
+calls_max = {calls_max}
+cps_max = {cps_max}
 
 [media]
 ports = "{first}-{last}"

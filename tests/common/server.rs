@@ -10,7 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::metrics::Metrics;
-use super::plan::{self, Plan};
+use super::plan::{self, Machine, Plan};
 use super::{at, free_port, wait_for};
 
 /// How long it may take until it takes calls.
@@ -47,25 +47,38 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it with a plan and waits until it takes calls.
+    /// Starts it with a plan, as small as a test needs it, and waits until it takes calls.
     pub fn start(plan: &Plan) -> Self {
+        let media_ports = media_ports();
+        let log = "info,tandem=debug";
+        Self::start_on(plan, &Machine { media_ports, calls_max: 2000, cps_max: 200, log })
+    }
+
+    /// Starts it with a plan on a machine of its own size, and waits until it takes calls.
+    pub fn start_on(plan: &Plan, machine: &Machine) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (sip, desk) = (at(free_port()), at(free_port()));
         let write = |name: &str, text: &str| {
             fs::write(folder.path().join(name), text).expect("a file in our own folder");
         };
         fs::create_dir(folder.path().join("dialplans")).expect("a folder in our own folder");
-        write("tandem.toml", &plan::configuration(sip.port(), desk.port(), media_ports()));
+        write("tandem.toml", &plan::configuration(sip.port(), desk.port(), machine));
         write("lines.txt", plan::SCRIPT);
         write("dialplans/test.toml", &plan.dialplan());
         write("dialplans/persona.md", "You answer the phone of a small company.\n");
         write("dialplans/human.txt", include_str!("../../dialplans/phrases/human.txt"));
 
+        Self::start_in(folder, sip, desk, machine.log)
+    }
+
+    /// Starts it in a folder that has its `tandem.toml`, which says that it listens there; and waits until it
+    /// takes calls.
+    pub fn start_in(folder: TempDir, sip: SocketAddr, desk: SocketAddr, filter: &str) -> Self {
         let log = File::create(folder.path().join("log")).expect("a file in our own folder");
         let child = Command::new(env!("CARGO_BIN_EXE_tandem"))
             .args(["run", "--config", "tandem.toml"])
             .current_dir(folder.path())
-            .env("TANDEM_LOG", "info,tandem=debug")
+            .env("TANDEM_LOG", filter)
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
@@ -83,6 +96,11 @@ impl Server {
     /// Whether it still runs.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// What it has logged.
@@ -156,7 +174,7 @@ impl Drop for Server {
 
 /// A range of media ports of our own: below those that the system hands out, and another one for each
 /// process that tests.
-fn media_ports() -> (u16, u16) {
+pub fn media_ports() -> (u16, u16) {
     const WIDTH: u16 = 400;
     let place = u16::try_from(std::process::id() % 40).expect("below 40");
     let first = 16_384 + place * WIDTH;
