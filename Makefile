@@ -22,7 +22,7 @@ N ?= 200
 TARGET ?= sip_message
 SECS ?= 60
 
-BENCHES := signalling media
+BENCHES := signalling media conversation
 
 # Tools of ours that Debian does not have, built once.
 CARGO_DENY := target/tools/cargo-deny-0.20.2/bin/cargo-deny
@@ -94,6 +94,7 @@ fuzz: rust $(CARGO_FUZZ) ## feed TARGET=sip_message for SECS=60
 .PHONY: bench $(BENCHES:%=bench-%)
 bench: $(BENCHES:%=bench-%) ## all benchmarks; results in target/bench/NAME.json
 bench-signalling: ## time, memory and pace of calls on the built program, under SIPp
+bench-conversation: ## how long callers wait for the agent, and how well it listens
 bench-media: ## G.711 streams of one core, and how evenly they are paced
 
 $(BENCHES:%=bench-%): bench-%: test-setup
