@@ -36,7 +36,7 @@ pub struct Plan {
     /// What is said when something goes another way than the caller hoped.
     pub lines: Lines,
     /// How a caller says yes to the offer to try again.
-    pub yes: Phrases,
+    pub yes: Arc<Phrases>,
 }
 
 /// Lines that are said word for word.

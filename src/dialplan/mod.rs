@@ -118,7 +118,7 @@ pub struct Agent {
     /// Said when no human was reached; offers to try again.
     pub nobody_reached: String,
     /// How a caller takes up that offer.
-    pub yes: Phrases,
+    pub yes: Arc<Phrases>,
 }
 
 /// A way to a human.

@@ -66,7 +66,7 @@ fn plan(methods: &[Method]) -> Plan {
             not_understood: "Sorry?".into(),
             fallback: "One moment please.".into(),
         },
-        yes: Phrases::parse("yes\n").expect("a phrase file"),
+        yes: Arc::new(Phrases::parse("yes\n").expect("a phrase file")),
     }
 }
 

@@ -36,7 +36,7 @@ pub struct AgentDraft {
     /// Its own lines.
     pub lines: AgentLines,
     /// How callers say yes.
-    pub yes: Phrases,
+    pub yes: Arc<Phrases>,
 }
 
 /// A rule of a rule set.
@@ -88,7 +88,7 @@ pub fn read(mut table: Table<'_>, folder: &Folder) -> Option<AgentDraft> {
         says_ai,
         ring_time,
         lines,
-        yes: yes?,
+        yes: Arc::new(yes?),
     })
 }
 
