@@ -33,7 +33,8 @@ pub(super) struct Call {
     pub(super) number: u64,
     pub(super) handle: Weak<Inner>,
     pub(super) bridge: Bridge,
-    pub(super) legs: Vec<Leg>,
+    /// In boxes: a leg has some ten kilobytes, and most calls have one.
+    pub(super) legs: Vec<Box<Leg>>,
     pub(super) agent_hears: bool,
     pub(super) heard_tail: u32,
     pub(super) events: Writer<AudioEvent>,
@@ -108,14 +109,14 @@ impl Call {
     pub(super) fn obey(&mut self, now: Instant, order: Order, bench: &mut Workbench) {
         match order {
             Order::AddLeg(leg) => {
-                self.legs.push(*leg);
+                self.legs.push(leg);
                 bench.counts.legs += 1;
             }
             Order::RemoveLeg(id) => {
                 while let Some(index) = self.legs.iter().position(|leg| leg.id == id) {
                     let leg = self.legs.remove(index);
                     self.removed(id, leg.session.stats(), bench);
-                    bench.waste.push(Waste::Leg(Box::new(leg)));
+                    bench.waste.push(Waste::Leg(leg));
                 }
             }
             Order::Renegotiate(id, agreed) => {
