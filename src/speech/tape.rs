@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::media::FRAME_SAMPLES_MAX;
 use crate::speech::HEARING_HERTZ;
 
 /// What is kept from before the first voice of a turn.
@@ -20,10 +21,19 @@ const PAST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// Remembers what was heard, at [`HEARING_HERTZ`](super::HEARING_HERTZ).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Tape {
     samples: VecDeque<i16>,
     recording: bool,
+}
+
+impl Default for Tape {
+    /// An empty tape, with room for what is kept while no turn is under way, and no more: most of the time of
+    /// a call that is all.
+    fn default() -> Self {
+        let room = samples_in(PAST) + FRAME_SAMPLES_MAX;
+        Tape { samples: VecDeque::with_capacity(room), recording: false }
+    }
 }
 
 impl Tape {
@@ -52,10 +62,13 @@ impl Tape {
     }
 
     fn keep(&mut self, last: Duration) {
-        let room = (last.as_millis() * u128::from(HEARING_HERTZ) / 1000) as usize;
-        let excess = self.samples.len().saturating_sub(room);
+        let excess = self.samples.len().saturating_sub(samples_in(last));
         self.samples.drain(..excess);
     }
+}
+
+fn samples_in(time: Duration) -> usize {
+    (time.as_millis() * u128::from(HEARING_HERTZ) / 1000) as usize
 }
 
 #[cfg(test)]
