@@ -70,8 +70,9 @@ test-setup: rust
 	@tools/models whisper-tiny silero-vad llama-server llm-small
 	@tools/recordings
 
-test-models: test-setup ## tests with real recognition and a real voice
+test-models: test-setup ## tests with real recognition, a real voice and a real language model
 	cargo test --locked --lib speech::
+	cargo test --locked --test models
 
 fast: rust ## tests that need no C compiler and no models
 	cargo test --locked --no-default-features

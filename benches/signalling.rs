@@ -15,7 +15,8 @@
 //! 30 ports for each call a second.
 //!
 //! *Memory* is what the program itself has written to (not what the kernel keeps for its sockets), while
-//! calls last in which nobody speaks, and when they are gone and nothing is left in any table.
+//! calls last in which nobody speaks, and when they are gone and nothing is left in any table: what the
+//! allocator has not given back to the system, and what the store remembers of calls that are over.
 
 #![allow(missing_docs, clippy::print_stdout)]
 
@@ -36,17 +37,16 @@ mod process;
 mod program;
 
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use common::report;
 use cost::Cost;
-use load::Load;
 use memory::Memory;
 use pace::Pace;
 use program::has_tool;
-use program::plan::{Agent, Machine, Plan};
+use program::place::Machine;
+use program::plan::{Agent, Plan};
 use program::server::Server;
 
 /// Who takes the calls.
@@ -61,7 +61,7 @@ struct Args {
     #[arg(long, default_value_t = 20_000)]
     calls: u32,
     /// Their pace, a second.
-    #[arg(long, default_value_t = 400)]
+    #[arg(long, default_value_t = 500)]
     rate: u32,
     /// Calls at once whose memory is measured.
     #[arg(long, default_value_t = 2000)]
@@ -82,19 +82,11 @@ fn main() -> Result<()> {
     }
     allow_open_files()?;
 
-    let cost = {
-        let server = start();
-        let Args { calls, rate, .. } = args;
-        let (hold, direction) = (Duration::ZERO, "sendrecv");
-        Cost::measure(
-            &server,
-            &Load { server: server.sip, called: AGENT, calls, rate, hold, direction },
-        )?
-    };
+    let cost = Cost::measure(&start(), AGENT, args.calls, args.rate)?;
     tell_cost(&args, &cost);
     let pace = Pace::search(AGENT, start)?;
     tell_pace(&pace);
-    let memory = Memory::measure(&start(), AGENT, args.held, "sendrecv")?;
+    let memory = Memory::measure(&start(), AGENT, args.held)?;
     tell_memory(&args, &memory);
     report::write(
         &args.json,
@@ -132,7 +124,8 @@ fn tell_pace(pace: &Pace) {
 fn tell_memory(args: &Args, memory: &Memory) {
     println!("{} calls at once in which nobody speaks", args.held);
     row("memory of a call, KiB", memory.held);
-    row("left when all are over, KiB", memory.released);
+    row("kept when all are over, KiB", memory.released);
+    row("more after as many again, KiB", memory.again);
 }
 
 fn row(name: &str, figure: f64) {
@@ -150,7 +143,8 @@ fn start() -> Server {
     };
     let machine =
         Machine { media_ports: (1024, 65_534), calls_max: 100_000, cps_max: 10_000, log: "info" };
-    Server::start_on(&Plan { network: "127.0.0.0/8", agents: vec![agent] }, &machine)
+    let plan = Plan { store: "memory:", network: "127.0.0.0/8", agents: vec![agent] };
+    Server::start_on(&plan, machine)
 }
 
 /// For this process and those that it starts.

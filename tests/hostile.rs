@@ -30,6 +30,7 @@ fn start() -> Server {
         human_port: free_port(),
     };
     Server::start(&Plan {
+        store: "memory:",
         network: "127.0.0.1/32",
         agents: vec![agent("desk", 0), agent("slow", 1500)],
     })

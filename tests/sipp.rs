@@ -5,8 +5,6 @@
 //! dialog, transaction, call or port is left.
 
 mod common;
-#[path = "sipp/phone.rs"]
-mod phone;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,8 +13,8 @@ use std::thread;
 
 use common::plan::{Agent, Plan, SCRIPT};
 use common::server::Server;
+use common::sipp::{Caller, Phone, call_id};
 use common::{free_port, has_tool};
-use phone::{Caller, Phone, call_id};
 
 /// A caller, perhaps a human, and how their call is to end.
 struct Story {
@@ -165,7 +163,8 @@ fn scenarios_go_as_written_repeat_nothing_and_leave_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let ports = STORIES.map(|_| free_port());
     let agents = STORIES.iter().zip(ports).map(|(story, port)| story.agent(port));
-    let mut server = Server::start(&Plan { network: "127.0.0.0/8", agents: agents.collect() });
+    let mut server =
+        Server::start(&Plan { store: "memory:", network: "127.0.0.0/8", agents: agents.collect() });
 
     let failures: Vec<String> = thread::scope(|scope| {
         let (server, folder) = (&server, folder.path());

@@ -1,12 +1,12 @@
 //! The program as a person with a laptop has it: Whisper, flite, SQLite, the dialplan that is built in.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
-use crate::program::server::{self, Server};
-use crate::program::{at, free_port};
+use crate::program::free_port;
+use crate::program::place::{Machine, Place};
+use crate::program::server::Server;
 
 /// Whom the built-in dialplan has answer.
 pub const AGENT: &str = "demo";
@@ -60,19 +60,12 @@ pub fn start_local() -> Result<Option<Server>> {
 }
 
 fn start_with(llm: &str) -> Result<Server> {
-    let folder = tempfile::tempdir()?;
-    let (sip, desk) = (at(free_port()), at(free_port()));
-    let (first, last) = server::media_ports();
+    let machine = Machine { calls_max: CALLS_MAX, log: "info", ..Machine::small() };
+    let place = Place::on(machine);
     let weights = here(WEIGHTS);
-    let weights = path(&weights);
+    let (addresses, desk, weights) = (place.addresses(), place.desk, path(&weights));
     let configuration = format!(
-        r#"[sip]
-listen = ["udp:{sip}"]
-calls_max = {CALLS_MAX}
-
-[media]
-ports = "{first}-{last}"
-
+        r#"{addresses}
 [speech]
 model = {weights:?}
 
@@ -86,8 +79,8 @@ url = "sqlite:tandem.db"
 listen = "{desk}"
 "#
     );
-    fs::write(folder.path().join("tandem.toml"), configuration)?;
-    Ok(Server::start_in(folder, sip, desk, "info"))
+    place.write("tandem.toml", &configuration);
+    Ok(Server::start_in(place))
 }
 
 fn path(path: &Path) -> &str {

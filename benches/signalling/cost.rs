@@ -14,6 +14,9 @@ use crate::program::server::Server;
 /// For how long the program is watched while nobody calls.
 const IDLE_TIME: Duration = Duration::from_secs(5);
 
+/// How much longer than planned it may take until the last call is over.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// What calls of no length cost.
 pub struct Cost {
     /// While nobody called, a second.
@@ -26,19 +29,21 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// Watches the program before and during this load. Its pace is far below what the program takes, so
-    /// that no call may fail.
-    pub fn measure(server: &Server, load: &Load) -> Result<Self> {
-        let before = Cpu::of(server.pid())?;
+    /// Watches the program before and during so many calls. Their pace is far below what it takes, so that none
+    /// may fail.
+    pub fn measure(server: &Server, called: &str, calls: u32, rate: u32) -> Result<Self> {
+        let hold = Duration::ZERO;
+        let load = Load { server: server.sip, called, calls, rate, hold, patience: PATIENCE };
+        let before = Cpu::of(server.process())?;
         sleep(IDLE_TIME);
-        let called = Cpu::of(server.pid())?;
-        let prober = Prober::start(load.server, load.called);
+        let begun = Cpu::of(server.process())?;
+        let prober = Prober::start(server.sip, called);
         let outcome = load.run()?;
         let delays = prober.finish();
-        let spent = Cpu::of(server.pid())?.since(&called);
-        let whole = outcome.failed == 0.0 && outcome.successful == f64::from(load.calls);
+        let spent = Cpu::of(server.process())?.since(&begun);
+        let whole = outcome.failed == 0.0 && outcome.successful == f64::from(calls);
         ensure!(whole, "{} calls failed\n{}", outcome.failed, outcome.errors);
-        Ok(Cost { idle: called.since(&before), spent, outcome, delays })
+        Ok(Cost { idle: begun.since(&before), spent, outcome, delays })
     }
 
     /// Of all threads, in milliseconds a call.

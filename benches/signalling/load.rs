@@ -13,8 +13,8 @@ use crate::program::{LOOPBACK, free_port, wait_for};
 /// What each call does.
 const SCENARIO: &str = include_str!("call.xml");
 
-/// How long SIPp may take beyond the time that its calls take.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long SIPp may take to end when its time is over.
+const END_TIME: Duration = Duration::from_secs(10);
 
 /// How much of what went wrong is shown.
 const ERRORS_SHOWN: usize = 2000;
@@ -30,8 +30,8 @@ pub struct Load<'a> {
     pub rate: u32,
     /// From the ACK to the BYE.
     pub hold: Duration,
-    /// Which way sound may go, as the caller's offer says: `sendrecv`, `inactive`.
-    pub direction: &'a str,
+    /// How much longer than its calls SIPp may take; then it ends, and the calls with it.
+    pub patience: Duration,
 }
 
 /// Calls under way. They are cut off when this is dropped.
@@ -66,17 +66,18 @@ impl Load<'_> {
         let (ip, port) = (LOOPBACK.to_string(), free_port().to_string());
         let [calls, rate] = [self.calls, self.rate].map(|number| number.to_string());
         let hold = self.hold.as_millis().to_string();
-        let patience = (self.time() + PATIENCE).as_secs().to_string();
+        let time = self.time() + self.patience;
+        let timeout = time.as_secs().max(1).to_string();
         let child = Command::new("sipp")
             .arg(self.server.to_string())
-            .args(["-sf", "call.xml", "-s", self.called, "-key", "direction", self.direction])
+            .args(["-sf", "call.xml", "-s", self.called])
             // Answers an OPTIONS, by which the program sees whether a silent caller is still there.
             .args(["-i", &ip, "-mi", &ip, "-p", &port, "-nostdin", "-aa"])
             // Every call at its time: beside its pace, SIPp limits how many there may be at once.
             .args(["-r", &rate, "-m", &calls, "-l", &calls, "-d", &hold, "-timer_resol", "1"])
             // Room for what comes while it is not scheduled.
             .args(["-buff_size", "4194304"])
-            .args(["-timeout", &patience, "-timeout_error", "-deadcall_wait", "0"])
+            .args(["-timeout", &timeout, "-timeout_error", "-deadcall_wait", "0"])
             .args(["-trace_stat", "-stf", "counts.csv", "-fd", "1"])
             .args(["-trace_err", "-error_file", "errors.log"])
             .current_dir(folder.path())
@@ -85,7 +86,7 @@ impl Load<'_> {
             .stderr(Stdio::null())
             .spawn()
             .context("`sipp` cannot be started")?;
-        Ok(Calling { child, folder, time: self.time(), began: Instant::now() })
+        Ok(Calling { child, folder, time, began: Instant::now() })
     }
 
     /// Calls, and waits until all is over.
@@ -97,7 +98,7 @@ impl Load<'_> {
 impl Calling {
     /// Waits for the end of the last call.
     pub fn finish(mut self) -> Result<Outcome> {
-        let ended = wait_for(self.time + 2 * PATIENCE, || self.child.try_wait().ok().flatten());
+        let ended = wait_for(self.time + END_TIME, || self.child.try_wait().ok().flatten());
         let took = self.began.elapsed();
         ensure!(ended.is_some(), "sipp does not end\n{}", self.errors());
         let Some(counts) = self.file("counts.csv") else {

@@ -8,7 +8,7 @@ use crate::load::{Load, Outcome};
 use crate::program::server::Server;
 
 /// Where the search begins, in calls a second, and where it ends.
-const FIRST: u32 = 250;
+const FIRST: u32 = 500;
 const LAST: u32 = 8000;
 
 /// How often the gap between a pace that was kept and one that was not is halved.
@@ -20,8 +20,8 @@ const TRY_TIME: Duration = Duration::from_secs(4);
 /// How often. Other programs of this machine may have made one try fail; none makes one succeed.
 const TRIES: u32 = 2;
 
-/// SIPp may end that much later than at its pace, and one that is slower has not tried the pace.
-const LATE_MAX: Duration = Duration::from_millis(500);
+/// So much later than at the pace may SIPp end: one that is slower has not kept the pace itself.
+const LATE_MAX: Duration = Duration::from_secs(1);
 
 /// The search's outcome, in calls a second.
 pub struct Pace {
@@ -49,34 +49,38 @@ impl Pace {
     }
 
     fn attempt(&mut self, rate: u32, called: &str, start: &impl Fn() -> Server) -> Result<()> {
+        let mut lost = None;
         for _ in 0..TRIES {
             let server = start();
-            let calls = rate * TRY_TIME.as_secs() as u32;
-            let hold = Duration::ZERO;
-            let load =
-                Load { server: server.sip, called, calls, rate, hold, direction: "sendrecv" };
-            match why_not(&load, &load.run()?) {
-                None => {
-                    self.kept = rate;
-                    return Ok(());
-                }
-                Some(why) => self.lost = Some((rate, why)),
+            let load = Load {
+                server: server.sip,
+                called,
+                calls: rate * TRY_TIME.as_secs() as u32,
+                rate,
+                hold: Duration::ZERO,
+                patience: LATE_MAX,
+            };
+            lost = why_not(&load, &load.run()?);
+            if lost.is_none() {
+                self.kept = rate;
+                return Ok(());
             }
         }
+        self.lost = lost.map(|why| (rate, why));
         Ok(())
     }
 }
 
-/// Why the pace of this load was not kept.
+/// Why the pace of this load was not kept. SIPp gives up when it is late.
 fn why_not(load: &Load, outcome: &Outcome) -> Option<String> {
-    let Outcome { failed, retransmissions, took, .. } = outcome;
-    let late = took.saturating_sub(load.time());
+    let Outcome { successful, failed, retransmissions, .. } = outcome;
+    let missing = f64::from(load.calls) - successful - failed;
     if *failed > 0.0 {
         Some(format!("{failed} of {} calls failed", load.calls))
+    } else if missing > 0.0 {
+        Some(format!("{missing} of {} calls were not over in time", load.calls))
     } else if *retransmissions > 0.0 {
         Some(format!("{retransmissions} messages were sent again"))
-    } else if late > LATE_MAX {
-        Some(format!("the calls took {:.1} s too long", late.as_secs_f64()))
     } else {
         None
     }

@@ -2,14 +2,22 @@
 
 #![allow(dead_code, reason = "each of these tests uses its part")]
 
+pub mod caller;
 pub mod metrics;
 pub mod peer;
+pub mod place;
 pub mod plan;
 pub mod server;
+pub mod sipp;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// The built program.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tandem");
 
 /// Where everything happens.
 pub const LOOPBACK: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -48,13 +56,27 @@ pub fn wait_for<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -> O
     }
 }
 
+/// Sends a signal to a process that the test has started: `TERM`, `USR1`.
+pub fn signal(name: &str, process: u32) {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(process.to_string()).status();
+    assert!(sent.is_ok_and(|status| status.success()), "no {name} to process {process}");
+}
+
 /// Whether a test that needs `tool` can run. Where it cannot, it says so; continuous integration has
 /// every tool, so there it fails.
 pub fn has_tool(tool: &str, look: &[&str]) -> bool {
-    let found = std::process::Command::new(tool).args(look).output().is_ok();
+    has(tool, Command::new(tool).args(look).output().is_ok())
+}
+
+/// The same of a file: a model, a recording.
+pub fn has_file(file: &Path) -> bool {
+    has(&file.display().to_string(), file.exists())
+}
+
+fn has(what: &str, found: bool) -> bool {
     if !found {
-        assert!(std::env::var_os("CI").is_none(), "`{tool}` is missing: `make test` installs it");
-        eprintln!("skipped: `{tool}` is missing (`make test` installs it)");
+        assert!(std::env::var_os("CI").is_none(), "`{what}` is missing: `make test` installs it");
+        eprintln!("skipped: `{what}` is missing (`make test` installs it)");
     }
     found
 }

@@ -2,8 +2,12 @@
 
 use std::fmt::Write;
 
-/// Who may call us, and what happens then.
+use super::place::Place;
+
+/// Who may call us, what happens then, and where it is written down.
 pub struct Plan {
+    /// `[store] url`; a file lies in the server's folder.
+    pub store: &'static str,
     /// Whose calls we take: the trunk's network.
     pub network: &'static str,
     pub agents: Vec<Agent>,
@@ -22,16 +26,6 @@ pub struct Agent {
     pub human_port: u16,
 }
 
-/// What of `tandem.toml` is not the same everywhere.
-pub struct Machine {
-    /// The first and the last port of media.
-    pub media_ports: (u16, u16),
-    pub calls_max: u32,
-    pub cps_max: u32,
-    /// What is logged.
-    pub log: &'static str,
-}
-
 /// How long we wait for the last NOTIFY of a REFER.
 pub const REFER_SECS: u32 = 3;
 
@@ -45,18 +39,13 @@ yes please
 yes please
 ";
 
-/// `tandem.toml`.
-pub fn configuration(sip_port: u16, desk_port: u16, machine: &Machine) -> String {
-    let Machine { media_ports: (first, last), calls_max, cps_max, .. } = machine;
-    format!(
-        r#"[sip]
-listen = ["udp:127.0.0.1:{sip_port}", "tcp:127.0.0.1:{sip_port}"]
-calls_max = {calls_max}
-cps_max = {cps_max}
-
-[media]
-ports = "{first}-{last}"
-
+impl Plan {
+    /// `tandem.toml`.
+    pub fn configuration(&self, place: &Place) -> String {
+        let Place { desk, .. } = place;
+        let (addresses, store) = (place.addresses(), self.store);
+        format!(
+            r#"{addresses}
 [speech]
 recognizer = "scripted"
 script = "lines.txt"
@@ -67,18 +56,17 @@ activity = "energy"
 engine = "none"
 
 [store]
-url = "memory:"
+url = "{store}"
 
 [desk]
-listen = "127.0.0.1:{desk_port}"
+listen = "{desk}"
 
 [dialplans]
 folder = "dialplans"
 "#
-    )
-}
+        )
+    }
 
-impl Plan {
     /// `dialplans/test.toml`.
     pub fn dialplan(&self) -> String {
         let mut text = format!(

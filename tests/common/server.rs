@@ -3,15 +3,15 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use tempfile::TempDir;
-
 use super::metrics::Metrics;
-use super::plan::{self, Machine, Plan};
-use super::{at, free_port, wait_for};
+use super::place::{Machine, Place};
+use super::plan::{self, Plan};
+use super::{PROGRAM, wait_for};
 
 /// How long it may take until it takes calls.
 const START_TIME: Duration = Duration::from_secs(20);
@@ -40,57 +40,60 @@ const TABLES: [&str; 7] = [
 /// The program, running. It is killed when this is dropped, and its log is shown if a test failed.
 pub struct Server {
     child: Child,
-    folder: TempDir,
+    place: Place,
     /// Where it takes calls, by UDP and TCP.
     pub sip: SocketAddr,
-    desk: SocketAddr,
 }
 
 impl Server {
     /// Starts it with a plan, as small as a test needs it, and waits until it takes calls.
     pub fn start(plan: &Plan) -> Self {
-        let media_ports = media_ports();
-        let log = "info,tandem=debug";
-        Self::start_on(plan, &Machine { media_ports, calls_max: 2000, cps_max: 200, log })
+        Self::start_on(plan, Machine::small())
     }
 
-    /// Starts it with a plan on a machine of its own size, and waits until it takes calls.
-    pub fn start_on(plan: &Plan, machine: &Machine) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let (sip, desk) = (at(free_port()), at(free_port()));
-        let write = |name: &str, text: &str| {
-            fs::write(folder.path().join(name), text).expect("a file in our own folder");
-        };
-        fs::create_dir(folder.path().join("dialplans")).expect("a folder in our own folder");
-        write("tandem.toml", &plan::configuration(sip.port(), desk.port(), machine));
-        write("lines.txt", plan::SCRIPT);
-        write("dialplans/test.toml", &plan.dialplan());
-        write("dialplans/persona.md", "You answer the phone of a small company.\n");
-        write("dialplans/human.txt", include_str!("../../dialplans/phrases/human.txt"));
-
-        Self::start_in(folder, sip, desk, machine.log)
+    /// The same at any size.
+    pub fn start_on(plan: &Plan, machine: Machine) -> Self {
+        let place = Place::on(machine);
+        place.write("tandem.toml", &plan.configuration(&place));
+        place.write("lines.txt", plan::SCRIPT);
+        place.write("dialplans/test.toml", &plan.dialplan());
+        place.write("dialplans/persona.md", "You answer the phone of a small company.\n");
+        place.write("dialplans/human.txt", include_str!("../../dialplans/phrases/human.txt"));
+        Self::start_in(place)
     }
 
-    /// Starts it in a folder that has its `tandem.toml`, which says that it listens there; and waits until it
-    /// takes calls.
-    pub fn start_in(folder: TempDir, sip: SocketAddr, desk: SocketAddr, filter: &str) -> Self {
-        let log = File::create(folder.path().join("log")).expect("a file in our own folder");
-        let child = Command::new(env!("CARGO_BIN_EXE_tandem"))
-            .args(["run", "--config", "tandem.toml"])
-            .current_dir(folder.path())
-            .env("TANDEM_LOG", filter)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a second handle"))
-            .stderr(log)
-            .spawn()
-            .expect("the built program");
-        let mut server = Server { child, folder, sip, desk };
+    /// Starts it in a folder with a `tandem.toml`, and waits until it takes calls.
+    pub fn start_in(place: Place) -> Self {
+        let (child, sip) = (launch(&place), place.sip);
+        let mut server = Server { child, place, sip };
+        server.wait_until_it_takes_calls();
+        server
+    }
+
+    /// Kills it, with all its calls, and starts it again where it was.
+    pub fn crash_and_start_again(&mut self) {
+        self.child.kill().expect("our child");
+        self.child.wait().expect("our child");
+        self.child = launch(&self.place);
+        self.wait_until_it_takes_calls();
+    }
+
+    fn wait_until_it_takes_calls(&mut self) {
         let ready = wait_for(START_TIME, || {
-            assert!(server.is_alive(), "the program has ended");
-            server.get("/readyz").ok().filter(|(status, _)| *status == 200)
+            assert!(self.is_alive(), "the program has ended");
+            self.get("/readyz").ok().filter(|(status, _)| *status == 200)
         });
         assert!(ready.is_some(), "the program takes no calls");
-        server
+    }
+
+    /// A file of the folder it runs in.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.place.path(name)
+    }
+
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Whether it still runs.
@@ -98,14 +101,9 @@ impl Server {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Its process.
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// What it has logged.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+        fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
     /// Lines of its log that say that it is at fault.
@@ -144,11 +142,25 @@ impl Server {
         quiet.unwrap_or_else(|| panic!("something is left: {:?}", left(&self.metrics())))
     }
 
+    /// What another process finds in the store about a call: `tandem context CALL-ID --json`. An error is
+    /// what it says instead.
+    pub fn context(&self, call_id: &str) -> Result<serde_json::Value, String> {
+        let asked = Command::new(PROGRAM)
+            .args(["context", call_id, "--json", "--config", "tandem.toml"])
+            .current_dir(self.path("."))
+            .output()
+            .expect("the built program");
+        match asked.status.success() {
+            true => Ok(serde_json::from_slice(&asked.stdout).expect("JSON")),
+            false => Err(String::from_utf8_lossy(&asked.stderr).into_owned()),
+        }
+    }
+
     /// One request to the desk: the status and the body of its answer.
-    fn get(&self, path: &str) -> io::Result<(u16, String)> {
-        let mut stream = TcpStream::connect_timeout(&self.desk, HTTP_TIME)?;
+    pub fn get(&self, path: &str) -> io::Result<(u16, String)> {
+        let desk = self.place.desk;
+        let mut stream = TcpStream::connect_timeout(&desk, HTTP_TIME)?;
         stream.set_read_timeout(Some(HTTP_TIME))?;
-        let desk = self.desk;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: {desk}\r\nConnection: close\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
@@ -172,11 +184,16 @@ impl Drop for Server {
     }
 }
 
-/// A range of media ports of our own: below those that the system hands out, and another one for each
-/// process that tests.
-pub fn media_ports() -> (u16, u16) {
-    const WIDTH: u16 = 400;
-    let place = u16::try_from(std::process::id() % 40).expect("below 40");
-    let first = 16_384 + place * WIDTH;
-    (first, first + WIDTH - 2)
+fn launch(place: &Place) -> Child {
+    let log = File::options().create(true).append(true).open(place.path("log"));
+    let log = log.expect("a file in our own folder");
+    Command::new(PROGRAM)
+        .args(["run", "--config", "tandem.toml"])
+        .current_dir(place.path("."))
+        .env("TANDEM_LOG", place.machine.log)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a second handle"))
+        .stderr(log)
+        .spawn()
+        .expect("the built program")
 }

@@ -149,7 +149,7 @@ fn dialplan(setup: &Setup) -> Dialplan {
         fallback_line: FALLBACK.into(),
         not_understood: "I did not catch that.".into(),
         nobody_reached: NOBODY.into(),
-        yes: phrases("yes\n"),
+        yes: phrases("yes\n").into(),
     };
     let transfer = Transfer {
         name: "cold".into(),

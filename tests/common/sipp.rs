@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::common::{LOOPBACK, free_port, wait_for};
+use super::{LOOPBACK, free_port, signal, wait_for};
 
 /// How long a scenario may take. The longest waits for a REFER's last NOTIFY, or for a human who does not
 /// answer.
@@ -102,9 +102,7 @@ impl Phone {
     /// Ends a phone that should not have been called.
     pub fn dismiss(self) -> Result<String, String> {
         // "No new calls, and exit": what SIPp understands by SIGUSR1.
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-USR1", &pid]).status();
-        sent.map_err(|why| format!("{}: no signal: {why}", self.scenario))?;
+        signal("USR1", self.child.id());
         self.finish()
     }
 
