@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use self::follow::{Following, Leaving};
+use self::follow::{Following, Leaving, Parting};
 use super::conversation::{Conversation, Heard};
 use super::dial::no_media;
 use super::report::{Side, Summary, What};
@@ -20,7 +20,7 @@ use crate::net::Signaling;
 use crate::net::audio::{AudioEvent, ClipId, MouthEvent};
 use crate::net::signaling::Overloaded;
 use crate::sip::{Body, Event, Headers, Peer, StatusCode};
-use crate::speech::listener::SpeechEvent;
+use crate::speech::listener::{SpeechEvent, Utterance};
 
 /// A call that is over: its figures, and both its voices at 8 kHz.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +46,8 @@ pub(super) struct Session<'a> {
     following: Option<Following>,
     /// The call that we have left, until the one who sent us away ends it.
     leaving: Option<Leaving>,
+    /// What was said there last, until it is understood.
+    parting: Option<Parting>,
     /// When the keys of a line have been pressed.
     pressed_at: Option<Instant>,
     answered_at: Instant,
@@ -66,6 +68,7 @@ enum Woken {
     Signal(Option<Event>),
     Heard(Heard),
     Resolved(Option<Peer>),
+    Parted(Option<SpeechEvent>),
     Stopped,
     Due,
 }
@@ -86,6 +89,7 @@ impl<'a> Session<'a> {
             active,
             following: None,
             leaving: None,
+            parting: None,
             pressed_at: None,
             answered_at: now(),
             turns: 0,
@@ -104,6 +108,7 @@ impl<'a> Session<'a> {
             let woken = tokio::select! {
                 event = self.phone.events.recv() => Woken::Signal(event),
                 heard = self.active.next() => Woken::Heard(heard),
+                said = follow::said_at_parting(&mut self.parting) => Woken::Parted(said),
                 peer = follow::resolved(&mut self.following) => Woken::Resolved(peer),
                 () = stop.cancelled() => Woken::Stopped,
                 () = sleep_until(deadline) => Woken::Due,
@@ -112,6 +117,7 @@ impl<'a> Session<'a> {
                 Woken::Signal(Some(event)) => self.handle_signal(event),
                 Woken::Signal(None) => self.fail("the signalling has stopped"),
                 Woken::Heard(heard) => self.handle_heard(heard),
+                Woken::Parted(said) => self.handle_parting(said),
                 Woken::Resolved(peer) => self.dial_target(peer),
                 Woken::Stopped => self.end(Side::Us, Some("stopped".into())),
                 Woken::Due => self.handle_timeout(),
@@ -179,10 +185,7 @@ impl<'a> Session<'a> {
             SpeechEvent::Started | SpeechEvent::BargedIn => self.talk_on(Input::TheyBegan),
             SpeechEvent::Nothing => self.talk_on(Input::TheyEnded),
             SpeechEvent::Heard(utterance) => {
-                self.turns += 1;
-                let turn = utterance.turn.turn;
-                let words = self.phone.hears_words.then_some(utterance.text.0);
-                self.diary.tell(What::Heard { words, spoken: turn.ended - turn.began });
+                self.tell_heard(utterance);
                 self.talk_on(Input::TheyEnded);
             }
             SpeechEvent::Deaf(why) => {
@@ -191,6 +194,13 @@ impl<'a> Session<'a> {
                 self.talk_on(Input::TheyEnded);
             }
         }
+    }
+
+    fn tell_heard(&mut self, utterance: Utterance) {
+        self.turns += 1;
+        let turn = utterance.turn.turn;
+        let words = self.phone.hears_words.then_some(utterance.text.0);
+        self.diary.tell(What::Heard { words, spoken: turn.ended - turn.began });
     }
 
     fn handle_signal(&mut self, event: Event) {

@@ -125,6 +125,11 @@ impl Talk {
         }
     }
 
+    /// Whether the other is speaking, or has spoken and is not understood yet.
+    pub fn they_speak(&self) -> bool {
+        self.they_speak
+    }
+
     /// When a [`Tick`](Input::Tick) does something.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match self.state {

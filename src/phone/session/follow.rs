@@ -21,15 +21,19 @@ use futures_util::future::BoxFuture;
 use super::{Session, no_media};
 use crate::ids::DialogId;
 use crate::net::resolve::resolve;
-use crate::phone::conversation::Conversation;
-use crate::phone::now;
+use crate::phone::conversation::{Conversation, Heard};
 use crate::phone::referral::{self, Target};
 use crate::phone::report::{Side, What};
 use crate::phone::talk::Input;
+use crate::phone::{now, sleep_until};
 use crate::sip::{Body, Event, Peer, Request, StatusCode, Transport};
+use crate::speech::listener::SpeechEvent;
 
 /// How long the referrer may take to hang up. Then we do.
 const LEAVE_TIME: Duration = Duration::from_secs(5);
+
+/// How long it may take to understand what was being said when we moved on.
+const PARTING_TIME: Duration = Duration::from_secs(4);
 
 /// The refusal of one who does not want to be transferred.
 const DECLINE: StatusCode = StatusCode::of(603);
@@ -55,6 +59,13 @@ pub(super) struct Leaving {
     pub until: Instant,
 }
 
+/// A call that we have moved on from while something was still being said in it: the line that announced
+/// the transfer, as a rule.
+pub(super) struct Parting {
+    conversation: Box<Conversation>,
+    until: Instant,
+}
+
 impl Following {
     /// The dialog with the target, once there is one.
     pub fn dialog(&self) -> Option<DialogId> {
@@ -77,7 +88,33 @@ pub(super) async fn resolved(following: &mut Option<Following>) -> Option<Peer> 
     }
 }
 
+/// Waits for what was said last in the call that we moved on from; `None`: nothing that is understood in
+/// time. For ever if there is no such call.
+pub(super) async fn said_at_parting(parting: &mut Option<Parting>) -> Option<SpeechEvent> {
+    let Some(Parting { conversation, until }) = parting else { return future::pending().await };
+    let until = *until;
+    loop {
+        tokio::select! {
+            heard = conversation.next() => match heard {
+                Heard::Speech(SpeechEvent::Started | SpeechEvent::BargedIn) => (),
+                Heard::Speech(event) => return Some(event),
+                Heard::Gone => return None,
+                Heard::Frame(_) | Heard::Mouth(_) | Heard::Audio(_) => (),
+            },
+            () = sleep_until(Some(until)) => return None,
+        }
+    }
+}
+
 impl Session<'_> {
+    /// The last words of the call that we moved on from are there, or never will be.
+    pub(super) fn handle_parting(&mut self, said: Option<SpeechEvent>) {
+        self.parting = None;
+        if let Some(SpeechEvent::Heard(utterance)) = said {
+            self.tell_heard(utterance);
+        }
+    }
+
     /// A REFER came.
     pub(super) fn referred(&mut self, request: &Arc<Request>) {
         let referrer = self.active.dialog;
@@ -152,10 +189,14 @@ impl Session<'_> {
     }
 
     fn move_to(&mut self, conversation: Conversation, is_left: bool) {
-        let left = std::mem::replace(&mut self.active, conversation).dialog;
+        let left = Box::new(std::mem::replace(&mut self.active, conversation));
+        let dialog = left.dialog;
+        // Of a call in which nobody speaks, there is nothing to wait for.
+        let until = now() + PARTING_TIME;
+        self.parting = self.talk.they_speak().then_some(Parting { conversation: left, until });
         match is_left {
             true => self.diary.tell(What::ReferrerLeft),
-            false => self.leaving = Some(Leaving { dialog: left, until: now() + LEAVE_TIME }),
+            false => self.leaving = Some(Leaving { dialog, until: now() + LEAVE_TIME }),
         }
         self.tape.forget_queued();
         self.pressed_at = None;
