@@ -122,6 +122,8 @@ pub enum LlmEngine {
 pub struct Desk {
     /// Where it listens.
     pub listen: SocketAddr,
+    /// What others reach it under; `None`: where it listens.
+    pub url: Option<String>,
     /// What programs must show; needed unless it listens on loopback.
     pub token: Option<Secret>,
     /// Who is told of a call that comes.
@@ -137,15 +139,34 @@ pub struct Webhook {
     pub key: Option<Secret>,
 }
 
+impl Sip {
+    /// Whether nobody can reach us but programs on this machine.
+    pub fn is_this_machine(&self) -> bool {
+        self.listen.iter().all(|(_, address)| address.ip().is_loopback())
+    }
+}
+
+/// What a configuration is read for. Only the service itself must have its secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To serve.
+    Serve,
+    /// To say whether one could serve with it, perhaps on another machine.
+    Check,
+    /// To find what is in it, such as the store.
+    Look,
+}
+
 impl Config {
     /// Reads `path`; without one, [`FILE`] in this folder if it is there, and else every default.
     /// `None`: there is an error in the report.
     pub fn load(
         path: Option<&Path>,
+        purpose: Purpose,
         environment: Environment<'_>,
         report: &Report,
     ) -> Option<Self> {
-        let config = Config::load_mended(path, environment, report)?;
+        let config = Config::load_mended(path, purpose, environment, report)?;
         (!report.has_errors()).then_some(config)
     }
 
@@ -153,17 +174,19 @@ impl Config {
     /// too. `None`: the file is no TOML, or cannot be read.
     fn load_mended(
         path: Option<&Path>,
+        purpose: Purpose,
         environment: Environment<'_>,
         report: &Report,
     ) -> Option<Self> {
         let path = path.or_else(|| Some(Path::new(FILE)).filter(|path| path.exists()));
         let Some(path) = path else {
             // An empty file, which still takes its secrets from the environment.
-            return Config::read(&Source::new("built-in tandem.toml", ""), environment, report);
+            let nothing = Source::new("built-in tandem.toml", "");
+            return Config::read(&nothing, purpose, environment, report);
         };
         let shown = path.display().to_string();
         match folder::read_text(path) {
-            Ok(text) => Config::read(&Source::new(&shown, &text), environment, report),
+            Ok(text) => Config::read(&Source::new(&shown, &text), purpose, environment, report),
             Err(error) => {
                 let why = format!("cannot be read: {}", folder::in_words(&error));
                 report.error("configuration", why, &Place::of(&shown));
@@ -172,7 +195,12 @@ impl Config {
         }
     }
 
-    fn read(source: &Source, environment: Environment<'_>, report: &Report) -> Option<Self> {
+    fn read(
+        source: &Source,
+        purpose: Purpose,
+        environment: Environment<'_>,
+        report: &Report,
+    ) -> Option<Self> {
         let mut root = Table::parse(source, report)?;
         let mut config = Config::default();
         config.sip.read(root.section("sip"));
@@ -180,7 +208,7 @@ impl Config {
         config.speech.read(root.section("speech"));
         config.llm.read(root.section("llm"), environment);
         read::store(&mut config.store, root.section("store"));
-        config.desk.read(root.section("desk"), environment);
+        config.desk.read(root.section("desk"), purpose, environment);
         read::dialplans(&mut config.dialplans, root.section("dialplans"));
         root.finish();
         Some(config)
@@ -219,7 +247,8 @@ impl Default for Config {
             api_key: None,
             spawn: SPAWN.iter().map(|&word| word.to_owned()).collect(),
         };
-        let desk = Desk { listen: ([127, 0, 0, 1], 8080).into(), token: None, webhook: None };
+        let desk =
+            Desk { listen: ([127, 0, 0, 1], 8080).into(), url: None, token: None, webhook: None };
         let store = "sqlite:tandem.db".into();
         Config { sip, media, speech, llm, store, desk, dialplans: None }
     }

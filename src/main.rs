@@ -9,8 +9,8 @@ use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use jiff::Zoned;
 use tandem::app::{self, Program};
-use tandem::config::Config;
 use tandem::config::command::{self, Outcome, Question};
+use tandem::config::{Config, Purpose};
 use tandem::files::Report;
 use tandem::ids::CallId;
 use tandem::phone::args::CallArgs;
@@ -39,7 +39,6 @@ enum Command {
         #[command(flatten)]
         configuration: Configuration,
     },
-    /// Say which rule takes a call, why, and what can happen after.
     /// Say which rule takes a call, why, and what can happen after.
     Route(Box<Route>),
     /// A phone in the terminal: dials, speaks, is transferred, and prints what it hears.
@@ -96,9 +95,9 @@ struct Configuration {
 
 impl Configuration {
     /// Reads it, telling every mistake on a line of its own.
-    fn read(&self) -> anyhow::Result<Config> {
+    fn read(&self, purpose: Purpose) -> anyhow::Result<Config> {
         let report = Report::default();
-        let config = Config::load(self.file.as_deref(), &app::environment, &report);
+        let config = Config::load(self.file.as_deref(), purpose, &app::environment, &report);
         app::tell(report);
         config.context("the configuration has mistakes")
     }
@@ -130,18 +129,18 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Run { configuration } => {
             let telemetry = Telemetry::install()?;
-            let config = configuration.read()?;
+            let config = configuration.read(Purpose::Serve)?;
             runtime()?.block_on(serve(config, telemetry))
         }
         Command::Demo { configuration } => {
             let telemetry = Telemetry::install_for_demo()?;
-            let config = configuration.read()?;
+            let config = configuration.read(Purpose::Serve)?;
             let dialplan = app::read_dialplan(&config)?;
             runtime()?.block_on(app::demo::run(config, dialplan, telemetry))
         }
         Command::Call { call, configuration } => {
             telemetry::install_quiet_logs()?;
-            let config = configuration.read()?;
+            let config = configuration.read(Purpose::Look)?;
             let settings = CommandSettings {
                 engines: config.speech.engines,
                 listening: config.speech.listening,
@@ -151,7 +150,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Context { call_id, json, configuration } => {
             telemetry::install_quiet_logs()?;
-            let config = configuration.read()?;
+            let config = configuration.read(Purpose::Look)?;
             let shown = runtime()?.block_on(show_context(&config, &call_id, json))?;
             print(&shown)
         }

@@ -1,9 +1,16 @@
-//! `tandem check` and `tandem route`, as people run them: the built binary, its output to the letter, its
+//! The commands that end by themselves, as people run them: the built binary, its output to the letter, its
 //! exit status.
+
+mod common;
+#[path = "cli/machine.rs"]
+mod machine;
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use common::wait_for;
 
 use tempfile::TempDir;
 
@@ -39,6 +46,9 @@ name = "Sarah"
 uri = "sip:sarah@10.0.0.10"
 "#;
 
+/// How long a command may take that ends by itself.
+const END_TIME: Duration = Duration::from_secs(20);
+
 /// What a command printed, and how it ended.
 #[derive(Debug, PartialEq)]
 struct Ended {
@@ -65,7 +75,14 @@ fn folder(dialplan: &str) -> TempDir {
 fn tandem(folder: &Path, arguments: &[&str]) -> Ended {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
     command.args(arguments).current_dir(folder).env_remove("TANDEM_DESK_TOKEN");
-    let output = command.output().expect("the program starts");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let ended = wait_for(END_TIME, || child.try_wait().expect("a child of ours"));
+    if ended.is_none() {
+        child.kill().expect("a child of ours");
+    }
+    let output = child.wait_with_output().expect("its output");
+    assert!(ended.is_some(), "{arguments:?} does not end: {output:?}");
     Ended {
         out: String::from_utf8(output.stdout).expect("text"),
         err: String::from_utf8(output.stderr).expect("text"),
@@ -108,7 +125,10 @@ fn the_shipped_files_are_without_a_mistake() {
 
     let office = tempfile::tempdir().expect("a folder");
     let folder = root.join("dialplans/examples/office");
-    let text = format!("[dialplans]\nfolder = {:?}\n", folder.display().to_string());
+    let text = format!(
+        "[desk]\nurl = \"https://desk.example.com\"\n[dialplans]\nfolder = {:?}\n",
+        folder.display().to_string()
+    );
     fs::write(office.path().join("tandem.toml"), text).expect("written");
     let ended = tandem(office.path(), &["check"]);
     assert_eq!((ended.err.as_str(), ended.status), ("", 0));
@@ -404,6 +424,8 @@ fn misuse_ends_with_2_and_help_with_0() {
     }
     for command in ["check", "route"] {
         let ended = tandem(folder.path(), &[command, "--help"]);
+        let first = ended.out.lines().next().unwrap_or_default();
+        assert_eq!(first.matches(". ").count(), 0, "{first}: said twice");
         assert!(ended.out.contains("--config <FILE>"), "{}", ended.out);
         assert_eq!(ended.status, 0);
     }

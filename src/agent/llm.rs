@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::{LanguageModel, ModelError, ModelRequest, Role, summary};
 use crate::context::Turn;
+use crate::net::http;
 
 /// How long a connection may take. The server is near, or it is not there.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -49,6 +50,8 @@ pub struct OpenAiSettings {
     pub model: String,
     /// What the server wants to see.
     pub api_key: Option<ApiKey>,
+    /// Whether we run the server ourselves: then no proxy stands before it.
+    pub is_ours: bool,
     /// The longest that one answer may take, to its last word.
     pub answer_max: Duration,
 }
@@ -83,7 +86,11 @@ impl OpenAi {
         let endpoint =
             endpoint.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         let endpoint = endpoint.ok_or_else(|| OpenAiError::Url { url: settings.url.clone() })?;
-        let client = reqwest::Client::builder()
+        let mut client = http::client(&settings.url);
+        if settings.is_ours {
+            client = client.no_proxy();
+        }
+        let client = client
             .connect_timeout(CONNECT_MAX)
             .timeout(settings.answer_max)
             .redirect(reqwest::redirect::Policy::none())

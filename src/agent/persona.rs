@@ -5,8 +5,9 @@
 use std::path::{Path, PathBuf};
 
 /// The most bytes of a persona. The model reads it again at every turn, and a small model forgets the
-/// beginning of a long one.
-pub const PERSONA_BYTES_MAX: usize = 16 * 1024;
+/// beginning of a long one. With all that stands beside it in a prompt it must fit into the model's
+/// context, which [`prompt`](super::prompt) reckons.
+pub const PERSONA_BYTES_MAX: usize = 12 * 1024;
 
 /// A persona, ready for the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +113,10 @@ mod tests {
         assert_eq!(parse("a\nb <!-- c"), Err("personas/a.md:2: this comment is not closed".into()));
         assert_eq!(parse("a\n\u{0}"), Err("personas/a.md:2: a control character".into()));
         let long = "x".repeat(PERSONA_BYTES_MAX + 1);
-        assert!(parse(&long).is_err_and(|error| error.ends_with("this one has 16385")));
+        assert!(
+            parse(&long)
+                .is_err_and(|error| error.ends_with("at most 12288 bytes, this one has 12289"))
+        );
     }
 
     #[test]

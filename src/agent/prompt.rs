@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::agent::persona::Persona;
+use crate::agent::persona::{PERSONA_BYTES_MAX, Persona};
 use crate::agent::{ModelMessage, ModelRequest, Role};
 
 /// The most lines of the conversation that the model is shown.
@@ -18,11 +18,37 @@ const LINES_BYTES_MAX: usize = 6000;
 /// The most notes that the model is shown.
 const NOTES_MAX: usize = 8;
 
-/// The most bytes of one line or note; the end of a longer one is kept.
+/// The most bytes of one note: two sentences. The end of a longer one is kept.
+const NOTE_BYTES_MAX: usize = 400;
+
+/// The most bytes of one line; the end of a longer one is kept.
 const LINE_BYTES_MAX: usize = 2000;
 
 /// The most tokens of an answer: some two or three spoken sentences.
 const ANSWER_TOKENS_MAX: u32 = 120;
+
+/// The tokens of one request that the server which we start has room for: `--context` of
+/// `tools/llama-server`. A prompt that does not fit is refused, and every turn would be the fallback line.
+const CONTEXT_TOKENS: usize = 8192;
+
+/// The fewest bytes of a token, in the mean of a text: four in English, three where words are long.
+const TOKEN_BYTES_MIN: usize = 3;
+
+/// What a chat template puts around each message.
+const ENVELOPE_TOKENS: usize = 8;
+
+// 12,288 of the persona, 6,000 of the conversation, 3,200 of notes and some 1,000 of rules are 7,500 tokens;
+// 208 of envelopes and 120 of the answer leave room for 360.
+const _: () = {
+    let notes = NOTES_MAX * NOTE_BYTES_MAX;
+    let bytes = PERSONA_BYTES_MAX + LINES_BYTES_MAX + notes + RULES.len() + OTHER_BYTES;
+    let envelopes = (LINES_MAX + 2) * ENVELOPE_TOKENS;
+    let tokens = bytes / TOKEN_BYTES_MIN + envelopes + ANSWER_TOKENS_MAX as usize;
+    assert!(tokens <= CONTEXT_TOKENS);
+};
+
+/// The bytes between the parts: the line about the language, headings, dashes.
+const OTHER_BYTES: usize = 300;
 
 /// Low, so that facts stay facts.
 const TEMPERATURE: f32 = 0.3;
@@ -74,7 +100,7 @@ impl History {
 
     /// The model must know this from now on.
     pub fn note(&mut self, text: &str) {
-        self.notes.push_back(tail(text, LINE_BYTES_MAX).to_owned());
+        self.notes.push_back(tail(text, NOTE_BYTES_MAX).to_owned());
         if self.notes.len() > NOTES_MAX {
             self.notes.pop_front();
         }
@@ -191,6 +217,26 @@ mod tests {
         history.heard("No, on Saturday.");
         assert_eq!(turns(&history)[1], (Role::Assistant, "We are open from\u{2014}".to_owned()));
         assert_eq!(turns(&history).len(), 3);
+    }
+
+    #[test]
+    fn the_longest_prompt_fits_into_the_context_of_the_server_that_we_start() {
+        let server = include_str!("../../tools/llama-server");
+        let context = format!("\"--context\", type=int, default={CONTEXT_TOKENS},");
+        assert!(server.contains(&context), "tools/llama-server has another context");
+
+        let persona = "p".repeat(PERSONA_BYTES_MAX);
+        let persona = Persona::parse(Path::new("p.md"), &persona).expect("right");
+        let mut history = History::default();
+        for _ in 0..50 {
+            history.heard(&"h".repeat(2 * LINE_BYTES_MAX));
+            history.note(&"n".repeat(2 * LINE_BYTES_MAX));
+            history.said(&"s".repeat(240), false);
+        }
+        let request = request(&persona, "zh-Hant-TW", &history);
+        let bytes: usize = request.messages.iter().map(|message| message.content.len()).sum();
+        let tokens = bytes / TOKEN_BYTES_MIN + request.messages.len() * ENVELOPE_TOKENS;
+        assert!(tokens + ANSWER_TOKENS_MAX as usize <= CONTEXT_TOKENS, "{tokens}");
     }
 
     #[test]

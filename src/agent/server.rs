@@ -15,6 +15,8 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, info_span, warn};
 
+use crate::net::http;
+
 /// The first pause before a restart. It doubles from one failure to the next.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 
@@ -53,7 +55,9 @@ impl Server {
     pub fn start(command: &[String], url: &str) -> Self {
         let stop = CancellationToken::new();
         let (told, ready) = watch::channel(false);
-        let probe = probe(url.trim_end_matches('/').to_owned(), told, stop.clone());
+        let probe =
+            Probe { url: url.trim_end_matches('/').to_owned(), is_ours: !command.is_empty() };
+        let probe = probe.run(told, stop.clone());
         tokio::spawn(probe.instrument(info_span!("llm_probe")));
         let keeper = command.split_first().map(|(program, arguments)| {
             let keeper = Keeper {
@@ -200,40 +204,65 @@ impl Pauses {
     }
 }
 
-/// Looks again and again whether the server answers.
-async fn probe(url: String, told: watch::Sender<bool>, stop: CancellationToken) {
-    let client = match reqwest::Client::builder().timeout(PROBE_MAX).build() {
-        Ok(client) => client,
-        Err(error) => return warn!(%error, "the server cannot be watched"),
-    };
-    loop {
-        let is_ready = is_ready(&client, &url).await;
-        metrics::gauge!("llm_ready").set(if is_ready { 1.0 } else { 0.0 });
-        let changed = told.send_if_modified(|ready| std::mem::replace(ready, is_ready) != is_ready);
-        if changed {
-            info!(is_ready, "the language model's server");
-        }
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            () = sleep(if is_ready { PROBE_LATER } else { PROBE_SOON }) => (),
-        }
-    }
+/// Looks whether a server answers.
+struct Probe {
+    /// The base of its interface, without a slash at the end.
+    url: String,
+    /// Whether we run it.
+    is_ours: bool,
 }
 
-/// `/health` tells whether the model is loaded, where it exists (llama.cpp, vLLM); `/v1/models` exists
-/// everywhere, and answers early. A hosted server that wants a key for it is there all the same.
-async fn is_ready(client: &reqwest::Client, url: &str) -> bool {
-    let health = match url.strip_suffix("/v1") {
-        Some(root) => client.get(format!("{root}/health")).send().await.ok(),
-        None => None,
-    };
-    match health.map(|response| response.status().as_u16()) {
-        Some(200..300) => true,
-        Some(500..600) => false,
-        _ => {
-            let models = client.get(format!("{url}/models")).send().await;
-            models.is_ok_and(|response| matches!(response.status().as_u16(), 200..300 | 401 | 403))
+impl Probe {
+    /// Looks again and again.
+    async fn run(self, told: watch::Sender<bool>, stop: CancellationToken) {
+        let client = match self.client() {
+            Ok(client) => client,
+            Err(error) => return warn!(%error, "the server cannot be watched"),
+        };
+        loop {
+            let is_ready = self.is_ready(&client).await;
+            metrics::gauge!("llm_ready").set(if is_ready { 1.0 } else { 0.0 });
+            let changed =
+                told.send_if_modified(|ready| std::mem::replace(ready, is_ready) != is_ready);
+            if changed {
+                info!(is_ready, "the language model's server");
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = sleep(if is_ready { PROBE_LATER } else { PROBE_SOON }) => (),
+            }
+        }
+    }
+
+    fn client(&self) -> Result<reqwest::Client, reqwest::Error> {
+        let mut client = http::client(&self.url).timeout(PROBE_MAX);
+        if self.is_ours {
+            client = client.no_proxy();
+        }
+        client.build()
+    }
+
+    /// `/health` tells whether the model is loaded, where it exists (llama.cpp, vLLM); `/v1/models` exists
+    /// everywhere, and answers early. A hosted server that wants a key for it is there all the same; from a
+    /// server of ours such an answer means that somebody else has its port.
+    async fn is_ready(&self, client: &reqwest::Client) -> bool {
+        let url = &self.url;
+        let health = match url.strip_suffix("/v1") {
+            Some(root) => client.get(format!("{root}/health")).send().await.ok(),
+            None => None,
+        };
+        match health.map(|response| response.status().as_u16()) {
+            Some(200..300) => true,
+            Some(500..600) => false,
+            _ => {
+                let models = client.get(format!("{url}/models")).send().await;
+                models.is_ok_and(|response| match response.status().as_u16() {
+                    200..300 => true,
+                    401 | 403 => !self.is_ours,
+                    _ => false,
+                })
+            }
         }
     }
 }
@@ -320,6 +349,27 @@ mod tests {
         panic!("a process is left of {ids:?}");
     }
 
+    /// A hosted server may want a key; one of ours does not, so somebody else has its port.
+    #[tokio::test]
+    async fn a_server_that_wants_a_key_is_ready_unless_it_is_ours() {
+        for refusal in [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN] {
+            let url = serve(Router::new().fallback(move || async move { refusal })).await;
+            let client = reqwest::Client::new();
+            for is_ours in [false, true] {
+                let probe = Probe { url: url.clone(), is_ours };
+                assert_eq!(probe.is_ready(&client).await, !is_ours, "{refusal}");
+            }
+        }
+    }
+
+    /// Serves on loopback, and returns the base of the interface.
+    async fn serve(router: Router) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+        let url = format!("http://{}/v1", listener.local_addr().expect("it is bound"));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        url
+    }
+
     #[tokio::test]
     async fn a_server_is_ready_when_its_model_is() {
         let status = Arc::new(AtomicU16::new(503));
@@ -329,16 +379,15 @@ mod tests {
         };
         let router =
             Router::new().route("/health", get(health)).route("/v1/models", get(|| async { "{}" }));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
-        let url = format!("http://{}/v1", listener.local_addr().expect("it is bound"));
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let url = serve(router).await;
 
         let client = reqwest::Client::new();
-        assert!(!is_ready(&client, &url).await);
+        let probe = Probe { url: url.clone(), is_ours: true };
+        assert!(!probe.is_ready(&client).await);
         status.store(404, Ordering::SeqCst);
-        assert!(is_ready(&client, &url).await, "a server without /health");
+        assert!(probe.is_ready(&client).await, "a server without /health");
         status.store(200, Ordering::SeqCst);
-        assert!(is_ready(&client, &url).await);
+        assert!(probe.is_ready(&client).await);
 
         let server = Server::start(&[], &url);
         let mut ready = server.ready();

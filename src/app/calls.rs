@@ -9,13 +9,14 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
+use tracing::error;
 
 use crate::agent::LanguageModel;
 use crate::agent::lines::Lines;
 use crate::call::driver::{Links, Services, Wall};
 use crate::call::registry::{self, Limits, RegistryHandle};
 use crate::context::Recorder;
-use crate::dialplan::Dialplan;
+use crate::dialplan::{Dialplan, Trunk};
 use crate::media::codec::Codec;
 use crate::net::ports::PortsError;
 use crate::net::signaling::{Listen, ListenError};
@@ -96,6 +97,15 @@ pub enum StartError {
     Ports(#[from] PortsError),
 }
 
+impl Calls {
+    /// Those whom this dialplan trusts may speak for dialogs from now on.
+    pub fn trust(&self, dialplan: &Dialplan) {
+        if self.signaling.trust(trusted(dialplan)).is_err() {
+            error!("the signalling trusts whom it trusted before: it takes no more orders");
+        }
+    }
+}
+
 /// Begins to take calls.
 pub fn start(settings: CallSettings, parts: Parts) -> Result<Calls, StartError> {
     let mut random = StdRng::seed_from_u64(settings.seed);
@@ -138,7 +148,18 @@ pub fn start(settings: CallSettings, parts: Parts) -> Result<Calls, StartError> 
     Ok(Calls { signaling, ports, registry })
 }
 
-/// The networks that may speak for a dialog of their trunk (an SBC cluster has several addresses).
+/// Who may speak for a dialog of their trunk: its peers and its networks (an SBC cluster has several
+/// addresses).
 fn trusted(dialplan: &Dialplan) -> Vec<Subnet> {
-    dialplan.trunks.values().flat_map(|trunk| trunk.networks.iter().copied()).collect()
+    let trunks = dialplan.trunks.values();
+    let of = |trunk: &Trunk| -> Vec<Subnet> {
+        let peers = trunk.peers.iter().map(|peer| alone(peer.ip()));
+        peers.chain(trunk.networks.iter().copied()).collect()
+    };
+    trunks.flat_map(of).collect()
+}
+
+/// One address.
+fn alone(address: IpAddr) -> Subnet {
+    Subnet { address, prefix: if address.is_ipv4() { 32 } else { 128 } }
 }

@@ -62,7 +62,7 @@ pub async fn run(
     let recorder = program.recorder();
     let number = program.uri().context("the server listens nowhere")?;
     say(&format!(
-        "The server is at {number}, the desk at http://{}/, the human's phone at {}.",
+        "The server is at {number}, the desk at {}/, the human's phone at {}.",
         program.desk,
         human.uri()
     ));
@@ -96,14 +96,16 @@ pub async fn run(
     Ok(())
 }
 
-/// Any free port, and nothing kept.
+/// Any free port, nothing kept, and nobody told.
 fn stay_on_this_machine(config: &mut Config) {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     config.sip.listen = vec![(Transport::Udp, any)];
     config.sip.external_ip = None;
     config.sip.drain_time = Duration::from_secs(2);
     config.desk.listen = any;
+    config.desk.url = None;
     config.desk.token = None;
+    config.desk.webhook = None;
     config.store = "memory:".into();
 }
 
@@ -200,4 +202,25 @@ async fn show_context(program: &Program) -> anyhow::Result<()> {
 fn say(line: &str) {
     // A window that is closed reads nothing; the story goes on.
     writeln!(std::io::stdout(), "{line}").ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Webhook;
+
+    #[test]
+    fn nothing_of_the_story_leaves_this_machine() {
+        let mut config = Config::default();
+        let url = "https://crm.example.com/pop".to_owned();
+        config.desk.webhook = Some(Webhook { url, key: None });
+        config.desk.url = Some("https://desk.example.com".to_owned());
+        config.desk.listen = ([0, 0, 0, 0], 8080).into();
+
+        stay_on_this_machine(&mut config);
+
+        assert!(config.sip.is_this_machine() && config.desk.listen.ip().is_loopback());
+        assert_eq!((config.desk.webhook, config.desk.url), (None, None));
+        assert_eq!(config.store, "memory:");
+    }
 }

@@ -5,6 +5,7 @@
 
 pub mod calls;
 pub mod demo;
+mod outside;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -13,7 +14,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::{RngExt, rngs::StdRng};
 use rand::{SeedableRng, rngs::SysRng};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -26,13 +26,13 @@ use crate::agent::llm::{ApiKey, OpenAi, OpenAiSettings};
 use crate::agent::scripted::Scripted;
 use crate::agent::server::Server;
 use crate::app::calls::{CallSettings, Calls, Parts};
+use crate::app::outside::Reached;
 use crate::config::{Config, Llm, LlmEngine};
 use crate::context::{Recorder, store};
 use crate::desk::screen::{Screen, ScreenSettings};
 use crate::desk::{Desk, DeskSettings, Sources};
 use crate::dialplan::{self, Dialplan};
 use crate::files::{Report, Secret};
-use crate::ids::CallId;
 use crate::media::hold;
 use crate::net::Audio;
 use crate::net::udp::Udp;
@@ -41,7 +41,8 @@ use crate::sip::{Transport, Uri};
 use crate::speech::engines;
 use crate::telemetry::Telemetry;
 
-/// After the last call has been told to end: how long its BYE may take.
+/// After the last call has been told to end: how long that may take, and then how long its BYE may be on its
+/// way, which is repeated twice.
 const GOODBYE_TIME: Duration = Duration::from_secs(2);
 
 /// How long the store may take to write what is left.
@@ -56,9 +57,9 @@ const MEASURE_EVERY: Duration = Duration::from_secs(1);
 /// The program, serving.
 pub struct Program {
     /// Where SIP is reached.
-    pub sip: Vec<(Transport, SocketAddr)>,
-    /// Where the desk is.
-    pub desk: SocketAddr,
+    sip: Vec<Reached>,
+    /// Where others find the desk.
+    pub desk: String,
     calls: Calls,
     recorder: Recorder,
     dialplan: watch::Sender<Arc<Dialplan>>,
@@ -66,6 +67,8 @@ pub struct Program {
     draining: Arc<AtomicBool>,
     stop: CancellationToken,
     drain_time: Duration,
+    /// Where the dialplan is, for people.
+    folder: String,
 }
 
 impl Program {
@@ -77,12 +80,6 @@ impl Program {
     ) -> anyhow::Result<Self> {
         let store = store::open(&config.store, store::Access::Write).await?;
         let recorder = Recorder::start(store);
-        let interrupted = recorder.end_interrupted(jiff::Timestamp::now()).await;
-        match interrupted.context("the store cannot be read")? {
-            0 => (),
-            calls => warn!(calls, "calls that a crash cut off have been closed"),
-        }
-
         let recognizer = engines::recognizer(&config.speech.engines)?;
         let synthesizer = engines::synthesizer(&config.speech.engines)?;
         let (model, server) = model(&config.llm)?;
@@ -90,16 +87,16 @@ impl Program {
         let stop = CancellationToken::new();
         let draining = Arc::new(AtomicBool::new(false));
         let settings = DeskSettings { token: revealed(&config.desk.token) };
-        let rendering = telemetry.clone();
-        let sources = Sources {
-            recorder: recorder.clone(),
-            metrics: Arc::new(move || rendering.render()),
-            not_ready: not_ready(&draining),
-        };
-        let desk = Desk::bind(config.desk.listen, settings, sources).await?;
-        let base = format!("http://{}", desk.address());
+        let desk = Desk::bind(config.desk.listen, settings).await?;
+        // Before there are calls of our own, and after most of what may end the program at once.
+        let interrupted = recorder.end_interrupted(jiff::Timestamp::now()).await;
+        match interrupted.context("the store cannot be read")? {
+            0 => (),
+            calls => warn!(calls, "calls that a crash cut off have been closed"),
+        }
+        let origin = outside::origin(config, desk.address(), &Udp);
         if let Some(webhook) = &config.desk.webhook {
-            let settings = ScreenSettings::new(&webhook.url, revealed(&webhook.key), &base);
+            let settings = ScreenSettings::new(&webhook.url, revealed(&webhook.key), &origin);
             let screen = Screen::start(settings, recorder.clone())?;
             tokio::spawn(screen.follow(recorder.subscribe()));
         }
@@ -126,18 +123,23 @@ impl Program {
                 recorder: recorder.clone(),
                 dialplan: current,
                 hold: hold::tune().into(),
-                links: links(base),
+                links: outside::links(config, origin.clone()),
                 wall: Arc::new(jiff::Timestamp::now),
             },
         )?;
 
-        let address = desk.address();
-        beside(&stop, "the desk", desk.serve(stop.clone()));
+        let rendering = telemetry.clone();
+        let sources = Sources {
+            recorder: recorder.clone(),
+            metrics: Arc::new(move || rendering.render()),
+            not_ready: outside::not_ready(&draining, &calls.signaling),
+        };
+        beside(&stop, "the desk", desk.serve(sources, stop.clone()));
         tokio::spawn(telemetry.keep_up());
         tokio::spawn(measure(calls.ports.clone()));
         Ok(Program {
             sip: reached(&config.sip.listen, &calls),
-            desk: address,
+            desk: origin,
             calls,
             recorder,
             dialplan,
@@ -145,24 +147,14 @@ impl Program {
             draining,
             stop,
             drain_time: config.sip.drain_time,
+            folder: config.dialplan_folder().shown("*.toml"),
         })
     }
 
     /// What to dial, and where the desk is.
     pub fn greeting(&self) -> String {
-        let mut text = String::from("Tandem takes calls.\n");
-        for (transport, address) in &self.sip {
-            let parameter = if *transport == Transport::Tcp { ";transport=tcp" } else { "" };
-            text += &format!("  dial   sip:{}@{address}{parameter}\n", self.example());
-        }
-        text + &format!("  desk   http://{}/\n", self.desk)
-    }
-
-    /// Somebody who can be called.
-    fn example(&self) -> String {
-        let dialplan = self.dialplan.borrow();
-        let named = dialplan.routes.iter().find_map(|route| route.when.exact_number());
-        named.unwrap_or("anybody").to_owned()
+        let numbers = outside::greeting(&self.sip, &self.dialplan.borrow(), &self.folder);
+        format!("{numbers}  desk   {}/\n", self.desk)
     }
 
     /// Where everything is written down.
@@ -172,8 +164,9 @@ impl Program {
 
     /// What can be called, where that is.
     pub fn uri(&self) -> Option<Uri> {
-        let &(_, address) = self.sip.first()?;
-        Some(Uri::sip(&self.example(), Host::Ip(address.ip()), Some(address.port())))
+        let address = self.sip.first()?.known_as;
+        let number = outside::example(&self.dialplan.borrow()).to_owned();
+        Some(Uri::sip(&number, Host::Ip(address.ip()), Some(address.port())))
     }
 
     /// Waits for the language model's server to answer, but not for longer than that. True as well if
@@ -205,6 +198,7 @@ impl Program {
 
     /// New calls get this dialplan; those that are going on keep theirs.
     pub fn reload(&self, dialplan: Dialplan) {
+        self.calls.trust(&dialplan);
         self.dialplan.send_replace(Arc::new(dialplan));
     }
 
@@ -225,6 +219,9 @@ impl Program {
         let ended = calls.wait_for(|calls| *calls == 0);
         if tokio::time::timeout(GOODBYE_TIME, ended).await.is_err() {
             warn!("some calls did not end in time");
+        }
+        if !self.calls.signaling.quiet(GOODBYE_TIME).await {
+            info!("somebody has not answered our BYE");
         }
         self.stop.cancel();
         if !self.recorder.close(CLOSE_TIME).await {
@@ -306,6 +303,7 @@ fn model(llm: &Llm) -> anyhow::Result<(Model, Option<Server>)> {
                 url: llm.url.clone(),
                 model: llm.model.clone(),
                 api_key: api_key.transpose()?,
+                is_ours: !llm.spawn.is_empty(),
                 answer_max: ANSWER_TIME,
             })?;
             Ok((Some(Arc::new(model)), Some(Server::start(&llm.spawn, &llm.url))))
@@ -317,26 +315,12 @@ fn revealed(secret: &Option<Secret>) -> Option<String> {
     secret.as_ref().map(|secret| secret.reveal().to_owned())
 }
 
-fn reached(listen: &[(Transport, SocketAddr)], calls: &Calls) -> Vec<(Transport, SocketAddr)> {
-    let reached =
-        |&(transport, _): &(Transport, _)| Some((transport, calls.signaling.sent_by(transport)?));
+fn reached(listen: &[(Transport, SocketAddr)], calls: &Calls) -> Vec<Reached> {
+    let reached = |&(transport, listen): &(Transport, SocketAddr)| {
+        let known_as = calls.signaling.sent_by(transport)?;
+        Some(Reached { transport, listen, known_as })
+    };
     listen.iter().filter_map(reached).collect()
-}
-
-/// Why no new call should come here, for those who balance load.
-fn not_ready(draining: &Arc<AtomicBool>) -> Arc<dyn Fn() -> Vec<String> + Send + Sync> {
-    let draining = draining.clone();
-    Arc::new(move || {
-        draining.load(Ordering::Relaxed).then(|| "draining".to_owned()).into_iter().collect()
-    })
-}
-
-/// The address of a call's context at the desk.
-fn links(base: String) -> crate::call::driver::Links {
-    Arc::new(move |call_id: &CallId| {
-        let name = utf8_percent_encode(call_id.as_str(), NON_ALPHANUMERIC);
-        Some(format!("{base}/v1/calls/{name}"))
-    })
 }
 
 /// Runs a part that nobody waits for, and says when it fails.

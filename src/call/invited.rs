@@ -8,7 +8,8 @@ use crate::call::machine::Who;
 use crate::call::plan::{Lines, Plan, Target, TransferPlan};
 use crate::dialplan::{self, Dialplan, Human, Identity, Method, Trunk};
 use crate::ids::CallId;
-use crate::sip::{NameAddr, Peer, Request, Transport, Uri};
+use crate::sip::uri::Host;
+use crate::sip::{Headers, NameAddr, Peer, Request, Transport, Uri};
 
 /// How long we wait for a REFER's last NOTIFY where no trunk says otherwise.
 const REFER_TIME: Duration = Duration::from_secs(30);
@@ -22,7 +23,7 @@ const TRY_TIME: Duration = Duration::from_secs(4);
 pub struct Invited {
     /// Whose call it is.
     pub who: Who,
-    /// The caller, as the From of the human's leg has it.
+    /// The caller, as the From of the human's leg has it; nobody, if the caller wants that.
     pub identity: NameAddr,
 }
 
@@ -36,13 +37,28 @@ impl Invited {
         let asserted = asserted.and_then(|value| value.parse::<NameAddr>().ok());
         let from = request.headers.get("From")?.parse::<NameAddr>().ok()?;
         let said = asserted.unwrap_or(from);
-        let identity = NameAddr { params: Default::default(), ..said };
-        let caller = number(&identity.uri)?;
-        let caller_name = identity.display_name.clone();
+        let said = NameAddr { params: Default::default(), ..said };
+        let caller = number(&said.uri)?;
+        let caller_name = said.display_name.clone();
+        let identity = if wants_privacy(&request.headers) { anonymous() } else { said };
         let called = number(&request.uri)?;
         let trunk = trunk.map(|trunk| trunk.name.clone());
         Some(Invited { who: Who { call_id, caller, caller_name, called, trunk }, identity })
     }
+}
+
+/// Whether the caller is not to be named to the other side: `id` (RFC 3325 §9.3), and what RFC 3323 §4.2 has
+/// for those who hide their address altogether. Its list has semicolons, and commas from some.
+fn wants_privacy(headers: &Headers) -> bool {
+    let values = headers.tokens("Privacy").flat_map(|list| list.split(';'));
+    let hides = ["id", "user", "header"];
+    values.map(str::trim).any(|value| hides.iter().any(|hidden| value.eq_ignore_ascii_case(hidden)))
+}
+
+/// Nobody (RFC 3323 §4.1.1.3).
+fn anonymous() -> NameAddr {
+    let uri = Uri::sip("anonymous", Host::Name("anonymous.invalid".into()), None);
+    NameAddr { display_name: Some("Anonymous".to_owned()), ..NameAddr::new(uri) }
 }
 
 /// The number or user of a URI; of one without a user (`sip:pbx.example.com`), the whole URI.
@@ -148,4 +164,45 @@ fn target(
     let try_time = trunk.map_or(TRY_TIME, |trunk| trunk.try_time);
     let headers = transfer.headers.clone();
     Some(Target { name, uri, refer_to, next_hop, failover, try_time, transport, headers })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::Method;
+
+    /// What the human's phone shows of a caller, and who the caller is.
+    fn shown(privacy: &[&str]) -> (String, String, Option<String>) {
+        let uri = "sip:billing@192.0.2.1".parse().expect("a URI");
+        let mut request = Request::new(Method::Invite, uri);
+        request.headers.push("Call-ID", "a@b");
+        request.headers.push("From", "\"Sue\" <sip:+4930555123@pbx.example.com>;tag=1");
+        for value in privacy {
+            request.headers.push("Privacy", *value);
+        }
+        let Invited { who, identity } = Invited::read(&request, None).expect("a call");
+        (identity.to_string(), who.caller, who.caller_name)
+    }
+
+    #[test]
+    fn a_caller_who_wants_privacy_is_named_in_the_briefing_alone() {
+        let anonymous = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
+        let named = "\"Sue\" <sip:+4930555123@pbx.example.com>";
+        for (privacy, from) in [
+            (&["id"][..], anonymous),
+            (&["ID"], anonymous),
+            (&["critical;id"], anonymous),
+            (&["session; user"], anonymous),
+            (&["header, critical"], anonymous),
+            (&["critical", "id"], anonymous),
+            (&["none"], named),
+            (&["session;critical"], named),
+            (&["idle"], named),
+            (&[], named),
+        ] {
+            let (identity, caller, name) = shown(privacy);
+            assert_eq!(identity, from, "{privacy:?}");
+            assert_eq!((caller.as_str(), name.as_deref()), ("+4930555123", Some("Sue")));
+        }
+    }
 }

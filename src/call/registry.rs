@@ -200,7 +200,11 @@ impl Registry {
                 self.count.send_replace(self.calls.len());
             }
             Err(Refusal { status, why }) => {
-                info!(%status, why, "refused");
+                // Strangers try numbers by the thousand; whom we know, support is asked about.
+                match self.dialplan.borrow().trunk_of(source.address) {
+                    Some(trunk) => info!(%status, why, trunk = trunk.name, "refused"),
+                    None => debug!(%status, why, "refused a stranger"),
+                }
                 counter!("calls_refused_total", "status" => status.to_string()).increment(1);
                 let mut headers = Headers::default();
                 if status == StatusCode::of(503) {
@@ -225,9 +229,6 @@ impl Registry {
         if self.refusing {
             return refused(503, "shutting down");
         }
-        if !self.pace.admits(now) {
-            return refused(503, "too many new calls a second");
-        }
         let dialplan = self.dialplan.borrow().clone();
         let trunk = dialplan.trunk_of(source.address);
         let Some(Invited { who, identity }) = Invited::read(request, trunk) else {
@@ -249,6 +250,10 @@ impl Registry {
         let Some(route) = dialplan.route(&query) else {
             return refused(404, "no rule takes the call");
         };
+        // Asked last: what leads nowhere must not use up the pace of those who may call.
+        if !self.pace.admits(now) {
+            return refused(503, "too many new calls a second");
+        }
         let agent = match &route.action {
             Action::Agent(agent) => agent,
             Action::Reject(status) => return refused(*status, "a rule refuses it"),

@@ -2,16 +2,18 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::civil::Weekday;
 use jiff::{ToSpan, Zoned};
 
-use super::Config;
+use super::{Config, FILE, Purpose, Webhook};
 use crate::dialplan::explain::explain;
 use crate::dialplan::hours::{time_of, weekday};
 use crate::dialplan::route::Query;
-use crate::dialplan::{self, Dialplan, Trunk};
-use crate::files::{Environment, Mistake, Report};
+use crate::dialplan::{self, Dialplan, Transfer, Trunk};
+use crate::files::{Environment, Mistake, Place, Report};
+use crate::net::http;
 use crate::sip::Uri;
 
 /// What a command prints, and its exit status.
@@ -42,7 +44,7 @@ pub struct Question {
 
 /// Reads everything and tells every mistake.
 pub fn check(path: Option<&Path>, environment: Environment<'_>) -> Outcome {
-    match read(path, environment) {
+    match read(path, Purpose::Check, environment) {
         Err(mistakes) => Outcome { err: lines(&mistakes), status: 1, ..Outcome::default() },
         Ok((config, dialplan, warnings)) => {
             let folder = config.dialplan_folder().shown("");
@@ -55,7 +57,7 @@ pub fn check(path: Option<&Path>, environment: Environment<'_>) -> Outcome {
 
 /// Says which rule takes a call, why, and what can happen after. The status is 1 if none does.
 pub fn route(path: Option<&Path>, question: &Question, environment: Environment<'_>) -> Outcome {
-    let dialplan = match read(path, environment) {
+    let dialplan = match read(path, Purpose::Look, environment) {
         Ok((_, dialplan, _)) => dialplan,
         Err(mistakes) => {
             return Outcome { err: lines(&mistakes), status: 1, ..Outcome::default() };
@@ -99,11 +101,13 @@ pub fn time(text: &str, now: &Zoned) -> Result<Zoned, String> {
 /// The configuration, the dialplan that it names and the warnings; or every mistake that was found.
 fn read(
     path: Option<&Path>,
+    purpose: Purpose,
     environment: Environment<'_>,
 ) -> Result<(Config, Dialplan, Vec<Mistake>), Vec<Mistake>> {
     let report = Report::default();
-    let read = Config::load_mended(path, environment, &report).and_then(|config| {
+    let read = Config::load_mended(path, purpose, environment, &report).and_then(|config| {
         let dialplan = dialplan::load(&config.dialplan_folder(), &report)?;
+        warn_of_links(&config, &dialplan, &report, path.unwrap_or(Path::new(FILE)));
         Some((config, dialplan))
     });
     let right = read.filter(|_| !report.has_errors());
@@ -111,6 +115,27 @@ fn read(
     match right {
         Some((config, dialplan)) => Ok((config, dialplan, mistakes)),
         None => Err(mistakes),
+    }
+}
+
+/// Notes that the links that we give to others lead to this machine's own loopback.
+fn warn_of_links(config: &Config, dialplan: &Dialplan, report: &Report, file: &Path) {
+    let desk = &config.desk;
+    if desk.url.is_some() || !desk.listen.ip().is_loopback() || config.sip.is_this_machine() {
+        return;
+    }
+    let warn = |why: String| {
+        let why = format!("{why}: `url` says what others reach the desk under");
+        report.warning("desk.listen", why, &Place::of(&file.display().to_string()));
+    };
+    let far = |webhook: &&Webhook| !http::is_loopback(&webhook.url);
+    if desk.webhook.as_ref().filter(far).is_some() {
+        warn("is for this machine alone, and `webhook` gives links to it to others".to_owned());
+    }
+    let links = |transfer: &&Arc<Transfer>| transfer.headers.iter().any(|name| name == "Call-Info");
+    if let Some(transfer) = dialplan.transfers.values().find(links) {
+        let name = &transfer.name;
+        warn(format!("is for this machine alone, so transfer `{name}` sends no Call-Info"));
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use super::{Desk, Llm, LlmEngine, Media, Sip, Speech, Webhook};
+use super::{Desk, Llm, LlmEngine, Media, Purpose, Sip, Speech, Webhook};
 use crate::files::secret::{self, Written};
 use crate::files::{At, Environment, Secret, Table};
 use crate::media::codec::Codec;
@@ -21,9 +21,10 @@ const THREADS_MAX: u32 = 64;
 impl Sip {
     pub(super) fn read(&mut self, mut table: Table<'_>) {
         if let Some(listen) = table.list("listen", listen) {
-            for (index, At { value, place }) in listen.iter().enumerate() {
-                if listen[..index].iter().any(|above| above.value == *value) {
-                    table.error("listen", "is given twice", place);
+            // What comes on one socket must be answered from it (RFC 3581 §4), and with its address.
+            for (index, At { value: (transport, _), place }) in listen.iter().enumerate() {
+                if listen[..index].iter().any(|above| above.value.0 == *transport) {
+                    table.error("listen", "has one address for each transport", place);
                 }
             }
             self.listen = listen.into_iter().map(|at| at.value).collect();
@@ -125,25 +126,38 @@ pub(super) fn store(url: &mut String, mut table: Table<'_>) {
 }
 
 impl Desk {
-    pub(super) fn read(&mut self, mut table: Table<'_>, environment: Environment<'_>) {
+    pub(super) fn read(
+        &mut self,
+        mut table: Table<'_>,
+        purpose: Purpose,
+        environment: Environment<'_>,
+    ) {
         let listen = table.parsed("listen", |text| {
             let wrong = || format!("must be such as 127.0.0.1:8080, is `{text}`");
             text.parse::<SocketAddr>().map_err(|_| wrong())
         });
         self.token = optional_secret(&mut table, "token", "${env:TANDEM_DESK_TOKEN}", environment);
-        if let Some(At { value: address, place }) = &listen
+        if purpose != Purpose::Look
+            && let Some(At { value: address, place }) = &listen
             && !address.ip().is_loopback()
             && self.token.is_none()
         {
             table.error("listen", "is open to others, so `token` must be set", place);
         }
         set(&mut self.listen, listen);
-        self.webhook = table.table("webhook").and_then(|table| webhook(table, environment));
+        let url = table.parsed("url", http_url);
+        self.url = url.map(|url| url.value.trim_end_matches('/').to_owned());
+        let webhook = |table| webhook(table, purpose, environment);
+        self.webhook = table.table("webhook").and_then(webhook);
         table.finish();
     }
 }
 
-fn webhook(mut table: Table<'_>, environment: Environment<'_>) -> Option<Webhook> {
+fn webhook(
+    mut table: Table<'_>,
+    purpose: Purpose,
+    environment: Environment<'_>,
+) -> Option<Webhook> {
     table.require(&["url"]);
     let url = table.parsed("url", http_url);
     let key = table.text("key").and_then(|key| match secret::read(&key.value, environment) {
@@ -151,7 +165,12 @@ fn webhook(mut table: Table<'_>, environment: Environment<'_>) -> Option<Webhook
         Written::InTheClear(secret) => Some(in_the_clear(&table, "key", &key, secret)),
         // Without its key a webhook would go out unsigned, and nobody would notice here.
         Written::Unset { variable } => {
-            table.error("key", format!("the environment has no {variable}"), &key.place);
+            let why = format!("the environment has no {variable}");
+            match purpose {
+                Purpose::Serve => table.error("key", why, &key.place),
+                Purpose::Check => table.warning("key", why, &key.place),
+                Purpose::Look => (),
+            }
             None
         }
     });

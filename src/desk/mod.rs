@@ -47,7 +47,6 @@ pub struct Desk {
     listener: TcpListener,
     address: SocketAddr,
     guard: Guard,
-    sources: Sources,
 }
 
 /// Why the desk cannot be opened.
@@ -72,11 +71,7 @@ pub enum DeskError {
 
 impl Desk {
     /// Takes the address; port 0 is any that is free.
-    pub async fn bind(
-        listen: SocketAddr,
-        settings: DeskSettings,
-        sources: Sources,
-    ) -> Result<Self, DeskError> {
+    pub async fn bind(listen: SocketAddr, settings: DeskSettings) -> Result<Self, DeskError> {
         // An empty token is a variable that nobody has set, and would let everybody in.
         let token = settings.token.filter(|token| !token.trim().is_empty());
         let guard = match &token {
@@ -87,7 +82,7 @@ impl Desk {
         let failed = |cause| DeskError::Listen { listen, cause };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Desk { listener, address, guard, sources })
+        Ok(Desk { listener, address, guard })
     }
 
     /// Where it listens.
@@ -96,8 +91,8 @@ impl Desk {
     }
 
     /// Answers until it is stopped; requests that are being answered are answered.
-    pub async fn serve(self, stop: CancellationToken) -> io::Result<()> {
-        let router = routes::router(self.guard, self.sources);
+    pub async fn serve(self, sources: Sources, stop: CancellationToken) -> io::Result<()> {
+        let router = routes::router(self.guard, sources);
         let stopped = async move { stop.cancelled().await };
         axum::serve(Seats::new(self.listener), router).with_graceful_shutdown(stopped).await
     }

@@ -31,6 +31,7 @@ use crate::context::recorder::Recorded;
 use crate::context::{CallFilter, Fact, Recorder};
 use crate::desk::wire::ScreenPop;
 use crate::ids::CallId;
+use crate::net::http;
 
 /// How many pops may wait. A call escalates once or twice, so a full queue means that the other side
 /// has been dead or slow for many calls; the newest pop is dropped and counted.
@@ -164,7 +165,8 @@ impl Postman {
             _ => return Err(no_url()),
         }
         // A signed body goes where it was meant to go and nowhere else.
-        let client = Client::builder().timeout(settings.limit).redirect(redirect::Policy::none());
+        let client =
+            http::client(&settings.url).timeout(settings.limit).redirect(redirect::Policy::none());
         let client = client.build().map_err(ScreenError::Client)?;
         Ok(Postman { settings, url, client, recorder })
     }

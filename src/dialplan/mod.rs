@@ -200,6 +200,18 @@ impl Dialplan {
     }
 }
 
+impl Trunk {
+    /// Whether nobody comes by it but programs on this machine.
+    pub fn is_this_machine(&self) -> bool {
+        let is_loopback = |network: &Subnet| {
+            let prefix_min = if network.address.is_ipv4() { 8 } else { 128 };
+            network.address.is_loopback() && network.prefix >= prefix_min
+        };
+        self.peers.iter().all(|peer| peer.ip().is_loopback())
+            && self.networks.iter().all(is_loopback)
+    }
+}
+
 impl Method {
     /// The word of the dialplan.
     pub fn as_str(self) -> &'static str {
@@ -214,10 +226,12 @@ impl Method {
 mod tests {
     use super::*;
 
-    #[test]
-    fn trunk_is_known_by_its_peer_and_else_by_the_narrowest_network() {
-        let network = |text: &str, prefix| Subnet { address: text.parse().expect(text), prefix };
-        let trunk = |name: &str, peers: &[&str], networks| Trunk {
+    fn network(text: &str, prefix: u8) -> Subnet {
+        Subnet { address: text.parse().expect(text), prefix }
+    }
+
+    fn trunk(name: &str, peers: &[&str], networks: Vec<Subnet>) -> Trunk {
+        Trunk {
             name: name.to_owned(),
             peers: peers.iter().map(|peer| peer.parse().expect(peer)).collect(),
             transport: Transport::Udp,
@@ -227,7 +241,26 @@ mod tests {
             refer_to: None,
             refer_time: Duration::from_secs(30),
             identity: Identity::PAssertedIdentity,
-        };
+        }
+    }
+
+    #[test]
+    fn trunk_is_this_machine_if_all_of_it_is_loopback() {
+        for (peers, networks, expected) in [
+            (&[][..], vec![network("127.0.0.0", 8), network("::1", 128)], true),
+            (&["127.0.0.1:5080"], vec![], true),
+            (&["127.0.0.1:5080"], vec![network("10.0.0.0", 8)], false),
+            (&["10.0.0.1:5060"], vec![network("127.0.0.0", 8)], false),
+            (&[], vec![network("127.0.0.0", 7)], false),
+            (&[], vec![network("::1", 64)], false),
+        ] {
+            let trunk = trunk("a", peers, networks);
+            assert_eq!(trunk.is_this_machine(), expected, "{trunk:?}");
+        }
+    }
+
+    #[test]
+    fn trunk_is_known_by_its_peer_and_else_by_the_narrowest_network() {
         let trunks = [
             trunk("a", &["10.0.0.10:5060"], vec![network("10.0.0.0", 8)]),
             trunk("b", &["10.0.0.10:5080", "10.0.0.11:5060"], vec![network("10.0.1.0", 24)]),

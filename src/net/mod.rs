@@ -4,9 +4,11 @@
 //! ([`udp`]). Above it are two drivers: [`signaling`] drives `sip::Endpoint`, one task for all
 //! dialogs; [`audio`] drives `media::Session`s and `media::Bridge`s, on threads with a beat of their
 //! own. A handle to either is a sender and nothing else: it never waits. [`ports`] hands out the sockets
-//! of media, and [`ring`] is how a media thread tells a task something without waiting for it.
+//! of media, [`ring`] is how a media thread tells a task something without waiting for it, and [`http`] is
+//! what HTTP clients begin with.
 
 pub mod audio;
+pub mod http;
 pub mod ports;
 pub mod resolve;
 pub mod ring;

@@ -1,6 +1,6 @@
 //! Where a URI leads: the address of the next hop.
 //!
-//! An address in the URI is taken as it is; a name is looked up as a host. The ports are those of
+//! An address in the URI is taken as it is; a name is looked up as a host, IPv4 first. The ports are those of
 //! RFC 3261 §19.1.2.
 
 use std::net::SocketAddr;
@@ -36,5 +36,30 @@ pub async fn resolve(uri: &Uri, transport: Transport) -> Option<Peer> {
 
 async fn lookup(name: &str, port: u16) -> Option<SocketAddr> {
     let found = tokio::time::timeout(LOOKUP_TIME, tokio::net::lookup_host((name, port))).await;
-    found.ok()?.ok()?.next()
+    prefer_ipv4(found.ok()?.ok()?)
+}
+
+/// The first IPv4 address, and only without one the first at all. A host with both is usually reached by
+/// IPv6 first, but we may have no socket for it: `0.0.0.0` is what we listen on unless told otherwise.
+fn prefer_ipv4(found: impl Iterator<Item = SocketAddr>) -> Option<SocketAddr> {
+    let found: Vec<SocketAddr> = found.collect();
+    found.iter().find(|address| address.is_ipv4()).or(found.first()).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_both_families_the_older_is_taken() {
+        for (found, taken) in [
+            (&["[2001:db8::1]:5060", "192.0.2.1:5060", "192.0.2.2:5060"][..], "192.0.2.1:5060"),
+            (&["192.0.2.1:5060", "[2001:db8::1]:5060"], "192.0.2.1:5060"),
+            (&["[2001:db8::1]:5060", "[2001:db8::2]:5060"], "[2001:db8::1]:5060"),
+        ] {
+            let found = found.iter().map(|address| address.parse().unwrap());
+            assert_eq!(prefer_ipv4(found), taken.parse().ok());
+        }
+        assert_eq!(prefer_ipv4(std::iter::empty()), None);
+    }
 }

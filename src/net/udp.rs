@@ -60,7 +60,7 @@ fn open(address: SocketAddr, tos: u32, receive_buffer: usize) -> io::Result<Sock
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_nonblocking(true)?;
     if address.is_ipv6() {
-        // `0.0.0.0` and `[::]` are two lines of the configuration.
+        // `[::]` is IPv6 alone: a peer is never seen in two guises.
         socket.set_only_v6(true)?;
     } else {
         // A wish to the routers: a system that refuses it still carries calls.

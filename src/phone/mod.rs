@@ -67,9 +67,6 @@ const CALLS_MAX: usize = 8;
 /// How long the last messages of a phone may take: a BYE and its answer, repeated twice.
 const GOODBYE_TIME: Duration = Duration::from_secs(2);
 
-/// How often it is looked whether they have been sent.
-const GOODBYE_BEAT: Duration = Duration::from_millis(20);
-
 /// What a phone is told about itself.
 #[derive(Clone, Debug)]
 pub struct PhoneSettings {
@@ -141,13 +138,7 @@ impl Phone {
 
     /// Waits until the last BYE is answered, but not for long, and unplugs it.
     pub async fn close(self) {
-        let quiet = async {
-            while self.signaling.is_running() && self.signaling.tables().dialogs() > 0 {
-                tokio::time::sleep(GOODBYE_BEAT).await;
-            }
-        };
-        // A peer that does not answer a BYE will not miss it.
-        tokio::time::timeout(GOODBYE_TIME, quiet).await.ok();
+        self.signaling.quiet(GOODBYE_TIME).await;
     }
 
     fn identity(&self) -> NameAddr {

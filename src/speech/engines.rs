@@ -66,7 +66,7 @@ pub enum EngineError {
         feature: &'static str,
     },
     /// A file is not where it should be.
-    #[error("there is no `{}`; `make models` fetches it", file.display())]
+    #[error("there is no `{}`; `tools/models whisper-tiny` fetches it", file.display())]
     ModelMissing {
         /// The file.
         file: PathBuf,
@@ -225,7 +225,7 @@ mod tests {
         let settings = SpeechSettings { model: model.clone(), ..SpeechSettings::default() };
         check(
             recognizer(&settings).err(),
-            &format!("there is no `{}`; `make models` fetches it", model.display()),
+            &format!("there is no `{}`; `tools/models whisper-tiny` fetches it", model.display()),
         );
         std::fs::write(&model, "not a model").expect("written");
         check(

@@ -30,6 +30,8 @@ impl Machine {
 pub struct Place {
     folder: TempDir,
     pub machine: Machine,
+    /// Variables of the server's environment.
+    pub environment: Vec<(String, String)>,
     /// Where it is to take calls, by UDP and TCP.
     pub sip: SocketAddr,
     /// Where its desk is to be.
@@ -43,7 +45,8 @@ impl Place {
 
     pub fn on(machine: Machine) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        Place { folder, machine, sip: at(free_port()), desk: at(free_port()) }
+        let environment = vec![];
+        Place { folder, machine, environment, sip: at(free_port()), desk: at(free_port()) }
     }
 
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {

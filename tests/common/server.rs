@@ -23,6 +23,9 @@ const QUIET_TIME: Duration = Duration::from_secs(75);
 /// How long an answer over HTTP may take.
 const HTTP_TIME: Duration = Duration::from_secs(5);
 
+/// How long it may take until it says in its log what it has been asked to do.
+const LOG_TIME: Duration = Duration::from_secs(10);
+
 /// How much of its log is shown when a test fails.
 const LOG_LINES: usize = 400;
 
@@ -36,6 +39,15 @@ const TABLES: [&str; 7] = [
     "media_ports_in_use",
     "media_streams",
 ];
+
+/// What a server has that others have not.
+#[derive(Default)]
+pub struct Own<'a> {
+    /// Pieces of `tandem.toml`, and what stands in their place.
+    pub configuration: &'a [(&'a str, &'a str)],
+    /// Variables of its environment.
+    pub environment: &'a [(&'a str, &'a str)],
+}
 
 /// The program, running. It is killed when this is dropped, and its log is shown if a test failed.
 pub struct Server {
@@ -53,8 +65,24 @@ impl Server {
 
     /// The same at any size.
     pub fn start_on(plan: &Plan, machine: Machine) -> Self {
-        let place = Place::on(machine);
-        place.write("tandem.toml", &plan.configuration(&place));
+        Self::start_at(plan, Place::on(machine), &[])
+    }
+
+    /// The same for one that differs in a few things.
+    pub fn start_with(plan: &Plan, own: &Own) -> Self {
+        let mut place = Place::new();
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        place.environment = own.environment.iter().map(owned).collect();
+        Self::start_at(plan, place, own.configuration)
+    }
+
+    fn start_at(plan: &Plan, place: Place, changes: &[(&str, &str)]) -> Self {
+        let mut config = plan.configuration(&place);
+        for (piece, other) in changes {
+            assert_eq!(config.matches(piece).count(), 1, "`{piece}` is one piece of tandem.toml");
+            config = config.replace(piece, other);
+        }
+        place.write("tandem.toml", &config);
         place.write("lines.txt", plan::SCRIPT);
         place.write("dialplans/test.toml", &plan.dialplan());
         place.write("dialplans/persona.md", "You answer the phone of a small company.\n");
@@ -99,6 +127,28 @@ impl Server {
     /// Whether it still runs.
     pub fn is_alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits until it has ended.
+    pub fn wait_until_ended(&mut self, patience: Duration) {
+        let ended = wait_for(patience, || (!self.is_alive()).then_some(()));
+        assert!(ended.is_some(), "the program does not end");
+    }
+
+    /// Sends it a signal: `TERM`, `HUP`.
+    pub fn signal(&self, name: &str) {
+        super::signal(name, self.process());
+    }
+
+    /// Puts a file of its folder in the place of what is there.
+    pub fn write(&self, name: &str, text: &str) {
+        self.place.write(name, text);
+    }
+
+    /// Waits until it has logged this.
+    pub fn wait_for_log(&self, text: &str) {
+        let told = wait_for(LOG_TIME, || self.log().contains(text).then_some(()));
+        assert!(told.is_some(), "the log does not say `{text}`");
     }
 
     /// What it has logged.
@@ -191,6 +241,7 @@ fn launch(place: &Place) -> Child {
         .args(["run", "--config", "tandem.toml"])
         .current_dir(place.path("."))
         .env("TANDEM_LOG", place.machine.log)
+        .envs(place.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a second handle"))
         .stderr(log)

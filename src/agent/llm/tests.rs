@@ -40,6 +40,7 @@ fn client(url: &str) -> OpenAi {
         url: url.to_owned(),
         model: "small".to_owned(),
         api_key: ApiKey::new("sesame"),
+        is_ours: false,
         answer_max: Duration::from_millis(500),
     };
     OpenAi::new(settings).expect("the settings are right")
@@ -232,6 +233,7 @@ fn settings_that_cannot_work_are_refused_and_the_key_never_prints() {
         url: "127.0.0.1:8000".to_owned(),
         model: String::new(),
         api_key: ApiKey::new("sesame"),
+        is_ours: false,
         answer_max: Duration::from_secs(1),
     };
     assert!(!format!("{settings:?}").contains("sesame"));

@@ -120,6 +120,7 @@ async fn a_build_without_sqlite_names_the_feature() {
 
 #[cfg(feature = "sqlite")]
 mod sqlite {
+    use std::collections::BTreeSet;
     use std::error::Error;
     use std::fs;
     use std::path::Path;
@@ -140,6 +141,42 @@ mod sqlite {
         takes_a_repeated_write_once(&store(folder.path(), "2").await).await;
         lists_the_newest_that_are_asked_for(&store(folder.path(), "3").await).await;
         takes_a_call_id_used_again_for_a_new_call(&store(folder.path(), "4").await).await;
+    }
+
+    #[tokio::test]
+    async fn a_line_in_the_place_of_another_is_refused() {
+        let folder = tempdir().unwrap();
+        let store = store(folder.path(), "tandem.db").await;
+        let written = [entry(0, invited()), entry(9, hung_up())];
+        store.append(&lines(1, 0, &written)).await.unwrap();
+
+        let other = [entry(9, Fact::Answered), entry(10, hung_up())];
+        let error = store.append(&lines(1, 1, &other)).await.unwrap_err();
+
+        assert!(error.chain().ends_with("a line is there already with other words"), "{error:?}");
+        assert_eq!(store.read(&call(1)).await.unwrap(), written);
+    }
+
+    /// A second server would end the calls of the first.
+    #[tokio::test]
+    async fn a_file_has_one_writer_at_a_time_and_any_number_of_readers() {
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("tandem.db");
+        let first = store(folder.path(), "tandem.db").await;
+
+        let error = SqliteStore::open(&path, Access::Write).await.unwrap_err();
+        let told = "is taken: another process serves with it";
+        assert_eq!(error.to_string(), format!("the store `{}` {told}", path.display()));
+        assert!(SqliteStore::open(&path, Access::Read).await.is_ok());
+        #[cfg(unix)]
+        {
+            let link = folder.path().join("link.db");
+            std::os::unix::fs::symlink(&path, &link).unwrap();
+            assert!(SqliteStore::open(&link, Access::Write).await.is_err());
+        }
+
+        drop(first);
+        assert!(SqliteStore::open(&path, Access::Write).await.is_ok());
     }
 
     /// What a kill leaves behind: the file and its WAL as they are while the store is open.
@@ -188,7 +225,7 @@ mod sqlite {
     }
 
     #[tokio::test]
-    async fn a_store_that_is_closed_leaves_one_file() {
+    async fn a_store_that_is_closed_leaves_the_file_and_its_lock() {
         let folder = tempdir().unwrap();
         let store = store(folder.path(), "tandem.db").await;
         store.append(&lines(1, 0, &transferred())).await.unwrap();
@@ -196,7 +233,11 @@ mod sqlite {
 
         store.close().await;
 
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        let left = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
+        assert_eq!(
+            left.collect::<BTreeSet<_>>(),
+            ["tandem.db", "tandem.db.lock"].map(Into::into).into()
+        );
     }
 
     #[tokio::test]

@@ -3,6 +3,8 @@
 //! A store is slow and may fail; the [`recorder`](crate::context::recorder) is its one writer and
 //! stands between it and the calls.
 
+#[cfg(feature = "sqlite")]
+mod lock;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -38,7 +40,7 @@ pub struct Line {
 pub trait ContextStore: Debug + Send + Sync + 'static {
     /// Adds lines, all or none, and returns when they are as durable as this store can make them. A
     /// line that is there already changes nothing, so that a write whose answer was lost can be
-    /// repeated.
+    /// repeated; another one in its place, which only another writer can have put there, is an error.
     fn append<'a>(&'a self, lines: &'a [Line]) -> BoxFuture<'a, Result<(), StoreError>>;
 
     /// For each Call-ID the number that its next line has.
@@ -102,6 +104,12 @@ pub enum OpenError {
     /// A store in memory ends with the program that has it.
     #[error("a store in memory cannot be read from outside: ask the desk")]
     OnlyInside,
+    /// Another process keeps its journals in the file.
+    #[error("the store `{path}` is taken: another process serves with it")]
+    Taken {
+        /// The file.
+        path: String,
+    },
     /// The file cannot be used.
     #[error("cannot open the store `{path}`")]
     Unusable {

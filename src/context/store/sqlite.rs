@@ -12,8 +12,6 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::fs::OpenOptions;
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -28,6 +26,7 @@ use sqlx::sqlite::{
 use sqlx::{Row, SqliteConnection};
 
 use crate::context::journal::{Entry, Reason};
+use crate::context::store::lock::StoreLock;
 use crate::context::store::{Access, ContextStore, Line, OpenError, StoreError};
 use crate::context::summary::{CallFilter, CallSummary, Phase};
 use crate::ids::CallId;
@@ -74,16 +73,22 @@ const TURN_TIME: Duration = Duration::from_secs(2);
 pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
+    /// Of a store that is written to.
+    _lock: Option<StoreLock>,
 }
 
 impl SqliteStore {
     /// Opens the file and brings it to the schema of this build; with [`Access::Write`] makes it if it
-    /// is not there.
+    /// is not there, and keeps every other writer out.
     pub async fn open(path: &Path, access: Access) -> Result<Self, OpenError> {
         let unusable =
             |cause: Cause| OpenError::Unusable { path: path.display().to_string(), cause };
+        let mut lock = None;
         if access == Access::Write {
-            make_private(path).map_err(|cause| unusable(cause.into()))?;
+            lock = StoreLock::take(path).map_err(|cause| unusable(cause.into()))?;
+            if lock.is_none() {
+                return Err(OpenError::Taken { path: path.display().to_string() });
+            }
         }
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -107,7 +112,7 @@ impl SqliteStore {
         let writer = writer.map_err(|cause| unusable(cause.into()))?;
         migrate(&writer, path, access).await?;
         let readers = pool(READERS).connect_lazy_with(options.pragma("query_only", "on"));
-        Ok(SqliteStore { writer, readers })
+        Ok(SqliteStore { writer, readers, _lock: lock })
     }
 
     async fn write(&self, lines: &[Line]) -> Result<(), Cause> {
@@ -196,16 +201,6 @@ impl ContextStore for SqliteStore {
     }
 }
 
-/// Makes the file if it is not there, for our own eyes only: what callers said is in it. SQLite gives
-/// its other files the same rights.
-fn make_private(path: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
-}
-
 async fn migrate(writer: &SqlitePool, path: &Path, access: Access) -> Result<(), OpenError> {
     let path = path.display().to_string();
     let unusable = |cause: Cause| OpenError::Unusable { path: path.clone(), cause };
@@ -237,13 +232,25 @@ async fn insert_entries(connection: &mut SqliteConnection, lines: &[Line]) -> Re
     const SQL: &str = "
         INSERT OR IGNORE INTO entries (call_id, seq, at_us, fact)
         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?1)";
+    const CONTRADICTED: &str = "
+        SELECT 1 FROM json_each(?1) AS line
+        JOIN entries ON call_id = line.value ->> 0 AND seq = line.value ->> 1
+        WHERE at_us <> line.value ->> 2 OR fact <> line.value ->> 3 LIMIT 1";
     let mut rows = Vec::with_capacity(lines.len());
     for line in lines {
         let fact = serde_json::to_string(&line.entry.fact)?;
         rows.push(json!([line.call.as_str(), line.seq, line.entry.at.as_microsecond(), fact]));
     }
-    sqlx::query(SQL).bind(serde_json::to_string(&rows)?).execute(connection).await?;
-    Ok(())
+    let rows = serde_json::to_string(&rows)?;
+    let inserted = sqlx::query(SQL).bind(&rows).execute(&mut *connection).await?.rows_affected();
+    if inserted == lines.len() as u64 {
+        return Ok(());
+    }
+    // Lines of a write whose answer was lost are there already, word for word.
+    match sqlx::query(CONTRADICTED).bind(&rows).fetch_optional(connection).await? {
+        None => Ok(()),
+        Some(_) => Err("a line is there already with other words".into()),
+    }
 }
 
 /// A row of `calls`: the summary, and which lines it is made of.

@@ -39,9 +39,9 @@ async fn open(token: Option<&str>) -> Open {
         }),
     };
     let settings = DeskSettings { token: token.map(str::to_owned) };
-    let desk = Desk::bind("127.0.0.1:0".parse().unwrap(), settings, sources).await.unwrap();
+    let desk = Desk::bind("127.0.0.1:0".parse().unwrap(), settings).await.unwrap();
     let (origin, stop) = (format!("http://{}", desk.address()), CancellationToken::new());
-    tokio::spawn(desk.serve(stop.clone()));
+    tokio::spawn(desk.serve(sources, stop.clone()));
     Open { origin, recorder, draining, stop }
 }
 
@@ -331,12 +331,9 @@ async fn without_a_token_a_page_of_another_name_is_turned_away() {
 
 #[tokio::test]
 async fn beyond_loopback_the_desk_needs_a_token() {
-    let recorder = Recorder::start(Arc::new(MemoryStore::new()));
-    let sources =
-        Sources { recorder, metrics: Arc::new(String::new), not_ready: Arc::new(Vec::new) };
     for token in [None, Some(String::new()), Some(" ".to_owned())] {
         let settings = DeskSettings { token };
-        let bound = Desk::bind("0.0.0.0:0".parse().unwrap(), settings, sources.clone()).await;
+        let bound = Desk::bind("0.0.0.0:0".parse().unwrap(), settings).await;
         let error = bound.err().unwrap().to_string();
         let expected = "the desk on 0.0.0.0:0 needs a token: only on loopback it may go without";
         assert_eq!(error, expected);

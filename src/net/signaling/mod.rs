@@ -26,6 +26,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tracing::info;
@@ -47,10 +48,13 @@ const ORDERS: usize = 4096;
 /// dialogs that exist.
 const EVENTS: usize = 2048;
 
+/// How often it is looked whether the stack has become quiet.
+const QUIET_BEAT: Duration = Duration::from_millis(20);
+
 /// Where to listen, and what to say about ourselves.
 #[derive(Clone, Debug)]
 pub struct Listen {
-    /// The transports and addresses; port 0 takes any. At least one. TCP is always that of this
+    /// The addresses, one for each transport; port 0 takes any. At least one. TCP is always that of this
     /// machine: a simulation listens on UDP.
     pub addresses: Vec<(Transport, SocketAddr)>,
     /// What peers reach us under, if it is not what we are bound to (behind a NAT).
@@ -91,7 +95,8 @@ pub enum ListenError {
 #[error("the signalling takes no more orders")]
 pub struct Overloaded;
 
-/// The handle to the signalling task: a sender, and nothing else. No method waits.
+/// The handle to the signalling task: a sender, and nothing else. No method waits, but for
+/// [`quiet`](Self::quiet).
 ///
 /// An order for a dialog that is gone changes nothing; the event that says so is on its way. An order
 /// that the stack refuses is answered by the event of its failure. The task ends when the last handle
@@ -165,6 +170,17 @@ impl Signaling {
     /// How much is going on in the stack.
     pub fn tables(&self) -> &Tables {
         &self.tables
+    }
+
+    /// Waits until no dialog is left, every BYE answered, but not longer than that: a peer that does not
+    /// answer a BYE will not miss it. Says whether it was in time.
+    pub async fn quiet(&self, within: Duration) -> bool {
+        let quiet = async {
+            while self.is_running() && self.tables.dialogs() > 0 {
+                tokio::time::sleep(QUIET_BEAT).await;
+            }
+        };
+        tokio::time::timeout(within, quiet).await.is_ok()
     }
 
     /// A name for a dialog that is to be opened. Whoever shares the dialogs out must know it before the
@@ -245,6 +261,11 @@ impl Signaling {
     /// Asks whether the peer still knows the dialog. `Probed` follows.
     pub fn probe(&self, dialog: DialogId) -> Result<(), Overloaded> {
         self.order(Order::Probe(dialog))
+    }
+
+    /// From now on these networks may speak for any dialog, and no others ([`Listen::trusted`]).
+    pub fn trust(&self, networks: Vec<Subnet>) -> Result<(), Overloaded> {
+        self.order(Order::Trust(networks))
     }
 
     fn order(&self, order: Order) -> Result<(), Overloaded> {

@@ -6,7 +6,9 @@ use tracing::{debug, error};
 
 use crate::ids::DialogId;
 use crate::sip::header::Reason;
-use crate::sip::{ActionError, Body, Endpoint, Event, Headers, Invite, Liveness, StatusCode};
+use crate::sip::{
+    ActionError, Body, Endpoint, Event, Headers, Invite, Liveness, StatusCode, Subnet,
+};
 
 /// One order. The methods of `Signaling` say what each means.
 #[derive(Debug)]
@@ -22,6 +24,7 @@ pub(super) enum Order {
     NotifyRefer(DialogId, StatusCode),
     Reinvite(DialogId, Body),
     Probe(DialogId),
+    Trust(Vec<Subnet>),
 }
 
 impl Order {
@@ -69,6 +72,10 @@ impl Order {
                 report(dialog, refused);
                 (refused == ActionError::Gone)
                     .then_some(Event::Probed { dialog, found: Liveness::Gone })
+            }
+            Order::Trust(networks) => {
+                endpoint.trust(networks);
+                None
             }
         }
     }

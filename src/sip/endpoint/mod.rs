@@ -146,6 +146,11 @@ impl Endpoint {
         }
     }
 
+    /// Replaces [`Settings::trusted`]; dialogs that are open follow the new list.
+    pub fn trust(&mut self, networks: Vec<Subnet>) {
+        self.settings.trusted = networks;
+    }
+
     /// The next message to put on the wire.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.transmits.pop_front()
