@@ -14,7 +14,7 @@ use crate::program::{LOOPBACK, at};
 use crate::recordings::Recording;
 
 /// How long an agent may take to its first word. One that takes longer has not answered.
-const ANSWER_MAX: Duration = Duration::from_secs(15);
+const ANSWER_MAX: Duration = Duration::from_secs(12);
 
 /// After this silence the agent has said what it had to say: longer than the gap between two sentences.
 const ANSWER_ENDS: Duration = Duration::from_millis(800);

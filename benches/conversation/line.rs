@@ -139,12 +139,12 @@ impl Line {
 
     /// When the first sound came after `since`, whatever it is.
     pub fn first_sound(&self, since: Instant) -> Option<Instant> {
-        self.after(since).find(|heard| heard.is_voice).map(|heard| heard.at)
+        self.after(since).iter().find(|heard| heard.is_voice).map(|heard| heard.at)
     }
 
     /// When the first word came after `since`: a voice that goes on.
     pub fn first_word(&self, since: Instant) -> Option<Instant> {
-        let heard: Vec<Heard> = self.after(since).collect();
+        let heard = self.after(since);
         let is_word =
             |word: &&[Heard]| word.iter().filter(|heard| heard.is_voice).count() >= WORD_VOICED;
         let word = heard.windows(WORD).filter(|word| word[0].is_voice).find(is_word)?;
@@ -166,10 +166,10 @@ impl Line {
         None
     }
 
-    fn after(&self, since: Instant) -> impl Iterator<Item = Heard> {
+    fn after(&self, since: Instant) -> Vec<Heard> {
         let heard = self.ear.heard.lock().expect("nobody panics with it");
         let first = heard.partition_point(|heard| heard.at <= since);
-        heard[first..].to_vec().into_iter()
+        heard[first..].to_vec()
     }
 
     /// 20 ms: sends a packet, with silence for what is not there, and waits until the next one is due. Returns

@@ -19,7 +19,7 @@ const LOCAL_MODEL: &str = "models/qwen2.5-coder-0.5b-instruct-q4_k_m.gguf";
 
 /// How long a local model may take before the fallback line is said. Its time is to be measured, and not the
 /// patience of callers.
-const LOCAL_DEADLINE_MS: u32 = 15_000;
+const LOCAL_DEADLINE_MS: u32 = 10_000;
 
 /// More than there will be at once, and few enough for the ports.
 const CALLS_MAX: u32 = 20;

@@ -23,7 +23,7 @@ const PAUSES: [Duration; 5] = [
 ];
 
 /// How many callers pause.
-const CALLERS: usize = 2;
+const CALLERS: usize = 3;
 
 /// How long each call hears something that is no voice.
 const NOISE: Duration = Duration::from_secs(60);
@@ -85,12 +85,17 @@ pub fn run(server: &Server, ordinary: &[Recording]) -> Result<Together> {
     Ok(all)
 }
 
-/// Short recordings, two in one breath.
+/// Two recordings in one breath, of the same person: prompts are read by one, and the book by another.
 fn with_pauses(ordinary: &[Recording]) -> Result<Vec<Recording>> {
-    let mut short: Vec<&Recording> = ordinary.iter().collect();
-    short.sort_by_key(|recording| recording.samples.len());
-    let pairs = short.iter().zip(short.iter().skip(1)).zip(PAUSES.iter().cycle());
-    pairs.take(2 * PAUSES.len()).map(|((one, other), pause)| one.then(other, *pause)).collect()
+    let (read, prompts): (Vec<_>, Vec<_>) =
+        ordinary.iter().partition(|recording| recording.kind == "read");
+    let mut pairs = Vec::new();
+    for mut of_one in [prompts, read] {
+        of_one.sort_by_key(|recording| recording.samples.len());
+        pairs.extend(of_one.windows(2).map(|pair| (pair[0], pair[1])).take(PAUSES.len()));
+    }
+    let pairs = pairs.into_iter().zip(PAUSES.iter().cycle());
+    pairs.map(|((one, other), pause)| one.then(other, *pause)).collect()
 }
 
 /// A caller with pauses.
