@@ -3,6 +3,7 @@
 //! The order is that of need: journal, engines, media, signalling, desk. What cannot be had at the start
 //! (a port, a database, a model file) ends the program with one line; what fails later degrades that part.
 
+pub mod acquaint;
 pub mod calls;
 pub mod demo;
 mod outside;
@@ -64,6 +65,7 @@ pub struct Program {
     recorder: Recorder,
     dialplan: watch::Sender<Arc<Dialplan>>,
     server: Option<Server>,
+    model_ready: watch::Receiver<bool>,
     draining: Arc<AtomicBool>,
     stop: CancellationToken,
     drain_time: Duration,
@@ -102,6 +104,11 @@ impl Program {
         }
 
         let (dialplan, current) = watch::channel(Arc::new(dialplan));
+        let (told, model_ready) = watch::channel(false);
+        if let (Some(model), Some(server)) = (&model, &server) {
+            let (model, ready) = (model.clone(), server.ready());
+            tokio::spawn(acquaint::keep_acquainted(model, ready, current.clone(), told));
+        }
         let calls = calls::start(
             CallSettings {
                 listen: config.sip.listen.clone(),
@@ -144,6 +151,7 @@ impl Program {
             recorder,
             dialplan,
             server,
+            model_ready,
             draining,
             stop,
             drain_time: config.sip.drain_time,
@@ -169,11 +177,13 @@ impl Program {
         Some(Uri::sip(&number, Host::Ip(address.ip()), Some(address.port())))
     }
 
-    /// Waits for the language model's server to answer, but not for longer than that. True as well if
-    /// there is none to wait for.
+    /// Waits until the language model answers and knows its personas, but not for longer than that. True as
+    /// well if there is none to wait for.
     pub async fn model_is_ready(&self, patience: Duration) -> bool {
-        let Some(server) = &self.server else { return true };
-        let mut ready = server.ready();
+        if self.server.is_none() {
+            return true;
+        }
+        let mut ready = self.model_ready.clone();
         let is_ready = ready.wait_for(|ready| *ready);
         tokio::time::timeout(patience, is_ready).await.is_ok_and(|told| told.is_ok())
     }
