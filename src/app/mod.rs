@@ -6,6 +6,7 @@
 pub mod acquaint;
 pub mod calls;
 pub mod demo;
+mod files;
 mod outside;
 
 use std::future::Future;
@@ -80,6 +81,7 @@ impl Program {
         dialplan: Dialplan,
         telemetry: Telemetry,
     ) -> anyhow::Result<Self> {
+        files::allow_for(config.sip.calls_max);
         let store = store::open(&config.store, store::Access::Write).await?;
         let recorder = Recorder::start(store);
         let recognizer = engines::recognizer(&config.speech.engines)?;

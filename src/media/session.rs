@@ -224,6 +224,14 @@ impl Session {
         self.agreed.telephone_event.is_some() && self.outgoing.press(digits)
     }
 
+    /// Whether a packet has come within that time.
+    pub fn has_sounded(&self, now: Instant, within: Duration) -> bool {
+        match self.flow {
+            Flow::Flowing { last } => now.saturating_duration_since(last) <= within,
+            Flow::Silent { .. } => false,
+        }
+    }
+
     /// The figures so far.
     pub fn stats(&self) -> Stats {
         Stats {

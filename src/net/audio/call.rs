@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Weak;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::figures::Counts;
 use super::handle::{AudioEvent, Inner};
@@ -27,6 +27,10 @@ const DATAGRAM_BYTES: usize = 1500;
 /// For how many frames the agent goes on hearing (silence) after it was wired to nobody, so that a
 /// turn which was being spoken comes to its end: a second.
 const HEARD_TAIL: u32 = 50;
+
+/// For how long a listener hears the silence of a leg from which nothing comes any more: longer than the
+/// longest that ends a turn.
+const SOUND_TAIL: Duration = Duration::from_secs(4);
 
 /// One call at a worker.
 pub(super) struct Call {
@@ -67,8 +71,10 @@ impl Call {
     /// line, and nobody is woken.
     pub(super) fn tick(&mut self, now: Instant, bench: &mut Workbench) {
         let (mut caller, mut human) = (None, None);
+        let mut sounds = false;
         for leg in &mut self.legs {
             leg.receive(now, bench);
+            sounds |= leg.session.has_sounded(now, SOUND_TAIL);
             let spoken = leg.session.pull(now);
             match leg.id {
                 LegId::Caller => caller = Some(spoken),
@@ -88,12 +94,13 @@ impl Call {
             };
             leg.send(now, heard, &mut bench.counts);
         }
-        self.tell(outputs.agent, bench);
+        self.tell(outputs.agent, sounds, bench);
     }
 
-    /// Puts what was heard and what became of clips into their rings.
-    fn tell(&mut self, heard: HeardFrame, bench: &mut Workbench) {
-        if self.agent_hears || self.heard_tail > 0 {
+    /// Puts what was heard and what became of clips into their rings. While nothing comes from anybody
+    /// there is nothing to listen to, and a call on hold costs neither memory nor work.
+    fn tell(&mut self, heard: HeardFrame, sounds: bool, bench: &mut Workbench) {
+        if sounds && (self.agent_hears || self.heard_tail > 0) {
             self.heard_tail = if self.agent_hears { HEARD_TAIL } else { self.heard_tail - 1 };
             bench.counts.heard(self.heard.push(heard));
         }

@@ -25,9 +25,9 @@ const EVENTS: usize = 64;
 /// means that nobody speaks through it any more.
 const MOUTH_EVENTS: usize = 128;
 
-/// Two seconds of what the agent hears. A full ring means a listener that is stuck: what is said
-/// meanwhile is lost and counted.
-const HEARD_FRAMES: usize = 100;
+/// A second of what the agent hears. A full ring means a listener that is stuck: what is said meanwhile is
+/// lost and counted.
+const HEARD_FRAMES: usize = 50;
 
 /// A worker does not take commands: it has stood still, and the call must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,8 +108,8 @@ pub struct CallEars {
     pub heard: HeardStream,
 }
 
-/// One frame each 20 ms of what the agent's port hears, as it comes, while anybody is wired to it and
-/// for a second after. [`Reader::lost`] counts what a slow listener has missed.
+/// One frame each 20 ms of what the agent's port hears, as it comes, while anybody is wired to it and for a
+/// second after; none while nothing comes from anybody. [`Reader::lost`] counts what a slow listener has missed.
 pub type HeardStream = Reader<HeardFrame>;
 
 /// Makes a call at a worker.
