@@ -94,11 +94,14 @@ struct Configuration {
 }
 
 impl Configuration {
-    /// Reads it, telling every mistake on a line of its own.
+    /// Reads it, telling every mistake on a line of its own. What concerns only the service is not told to
+    /// those who do not run it.
     fn read(&self, purpose: Purpose) -> anyhow::Result<Config> {
         let report = Report::default();
         let config = Config::load(self.file.as_deref(), purpose, &app::environment, &report);
-        app::tell(report);
+        if purpose != Purpose::Look || config.is_none() {
+            app::tell(report);
+        }
         config.context("the configuration has mistakes")
     }
 }

@@ -40,6 +40,10 @@ const SAMPLES_MAX: usize = 30 * HEARING_HERTZ as usize;
 const VOICE_WINDOW: Duration = Duration::from_millis(32);
 const VOICE_ABOVE: f32 = 0.5;
 
+/// What the model takes for said before: it makes these words likelier, which callers say alone, over a poor
+/// line, and mean.
+const PROMPT: &str = "Operator. I'd like to speak to a human, please. A real person. A supervisor, a manager, a representative, an agent.";
+
 /// A recogniser on this machine.
 pub struct Whisper {
     workers: Workers<Listening, Heard>,
@@ -176,6 +180,9 @@ fn params(language: &str) -> FullParams<'static, 'static> {
     let mut params = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
     // The wrapper copies the name, and asks for a lifetime all the same.
     params.set_language(whisper_rs::get_lang_id(language).and_then(whisper_rs::get_lang_str));
+    if language == "en" {
+        params.set_initial_prompt(PROMPT);
+    }
     // A state serves one call after the other: nothing of the last may colour the next.
     params.set_no_context(true);
     params.set_no_timestamps(true);

@@ -58,7 +58,9 @@ pub fn wait_for<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -> O
 
 /// Sends a signal to a process that the test has started: `TERM`, `USR1`.
 pub fn signal(name: &str, process: u32) {
-    let sent = Command::new("kill").arg(format!("-{name}")).arg(process.to_string()).status();
+    // The shell's own `kill` is on every system that has a shell.
+    let script = format!("kill -s {name} {process}");
+    let sent = Command::new("sh").args(["-c", &script]).status();
     assert!(sent.is_ok_and(|status| status.success()), "no {name} to process {process}");
 }
 

@@ -249,19 +249,26 @@ impl Driver {
     }
 }
 
-/// The log of a call is its story in about ten lines.
+/// The log of a call is its story in about ten lines, without numbers and without the words of peers.
 fn tell_story(fact: &Fact) {
     match fact {
         Fact::Invited { route, .. } => info!(route, "invited"),
         Fact::Answered => info!("answered"),
         Fact::Escalated { reason, rule, .. } => info!(?reason, rule, "escalated"),
-        Fact::TransferTried { mode, method, target } => info!(mode, method, target, "transferring"),
+        Fact::TransferTried { mode, method, target } => {
+            info!(mode, method, target = named(target), "transferring");
+        }
         Fact::TransferProgress { status, .. } => info!(status, "transfer goes on"),
         Fact::TransferEnded { outcome, status, .. } => info!(?outcome, status, "transfer ended"),
-        Fact::Connected { method, target } => info!(method, target, "connected"),
+        Fact::Connected { method, target } => info!(method, target = named(target), "connected"),
         Fact::Held { on } => info!(on, "held"),
         Fact::Degraded { part, what } => tracing::warn!(part, what, "degraded"),
-        Fact::Ended { by, reason } => info!(by, reason, "ended"),
+        Fact::Ended { by, .. } => info!(by, "ended"),
         _ => (),
     }
+}
+
+/// A target by its name in the dialplan. One without a name is a URI, and that is somebody's number.
+fn named(target: &str) -> &str {
+    if target.starts_with("human:") { target } else { "a URI" }
 }

@@ -89,7 +89,7 @@ impl Phone {
         self
     }
 
-    pub fn is_found_after(self, time: Duration, answers_after: Duration) -> Self {
+    pub fn found_after(self, time: Duration, answers_after: Duration) -> Self {
         self.inner().manners.called = Called::Found(time, answers_after);
         self
     }

@@ -66,7 +66,7 @@ pub fn unreachable_human_is_given_up_early(stage: Stage) -> World {
 /// A mobile phone is found after six seconds; its network says 100 at once, and that is an answer.
 pub fn human_who_is_found_late_is_reached(stage: Stage) -> World {
     let (mut world, caller) = greeted(stage, bridge_only(&["sarah"]));
-    let sarah = world.phone("sarah").is_found_after(secs(6), secs(2));
+    let sarah = world.phone("sarah").found_after(secs(6), secs(2));
     asks_for_a_person(&mut world, &caller);
     answered(&mut world, &sarah, secs(15));
     world.talk(&caller, &sarah);

@@ -172,9 +172,31 @@ async fn stuck_listener_loses_frames_and_nobody_waits_for_it() {
 
     tokio::time::sleep(Duration::from_secs(4)).await;
 
-    assert!((98..=101).contains(&ears.heard.lost()), "{} lost", ears.heard.lost());
-    assert_eq!(drain(&mut ears.heard).len(), 100);
+    assert!((148..=151).contains(&ears.heard.lost()), "{} lost", ears.heard.lost());
+    assert_eq!(drain(&mut ears.heard).len(), 50);
     assert!(caller.hang_up().await.len() >= 195);
+}
+
+/// A listener needs the silence behind a voice to know that the turn is over, also from a phone that sends
+/// none; after that, and before the first packet, there is nothing to listen to.
+#[tokio::test(start_paused = true)]
+async fn listener_is_left_alone_while_nothing_comes() {
+    let network = SimNetwork::new(1, Conditions::PERFECT);
+    let audio = Audio::spawn_task();
+    let (call, mut ears) = audio.open_call(Rate::Narrow, Wiring::CONVERSING, None).unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(drain(&mut ears.heard).len(), 0);
+
+    let caller = Phone::joins(&network, &call, LegId::Caller, CALLER, LOUD);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!((20..=26).contains(&drain(&mut ears.heard).len()));
+    let _ = caller.hang_up().await;
+    let mut heard = 0;
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        heard += drain(&mut ears.heard).len();
+    }
+    assert!((198..=203).contains(&heard), "{heard}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -238,8 +260,10 @@ async fn thread_beats_on_the_real_clock_and_ends_with_its_handles() {
     let audio = Audio::spawn_threads(1).unwrap();
     let (call, mut ears) = audio.open_call(Rate::Narrow, Wiring::CONVERSING, None).unwrap();
 
-    for _ in 0..5 {
-        assert!(ears.heard.next().await.is_some());
+    // A tenth of a second of speech begins and ends.
+    call.play(ClipId(1), [1; 800].into());
+    for _ in 0..2 {
+        assert!(ears.mouth.next().await.is_some());
     }
 
     assert!(audio.lateness().beats() >= 16);
