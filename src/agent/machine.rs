@@ -18,8 +18,9 @@
 //! Saying and Falling back have no thought. A turn that was stopped closes on its own, while the next one
 //! is already being made: only the mouth knows how much of it was heard.
 //!
-//! Nothing waits without a deadline: the model has one to the first sentence and one between sentences,
-//! the voice and the mouth have theirs in [`utterance`](super::utterance).
+//! Nothing waits without a deadline: the model has one to its first word, as long again to its first
+//! sentence, and one between sentences; the voice and the mouth have theirs in
+//! [`utterance`](super::utterance).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,7 +55,7 @@ pub struct Settings {
     pub language: String,
     /// What it says when the model is late or fails. Empty: nothing.
     pub fallback_line: String,
-    /// How long the model may take to its first sentence.
+    /// How long the model may take to its first word, and again to its first sentence.
     pub deadline: Duration,
     /// The rate of the sound at the mouth.
     pub rate: Rate,
@@ -168,6 +169,7 @@ struct Thought {
     filter: Filter,
     sentences: Sentences,
     said: usize,
+    has_begun: bool,
     until: Instant,
 }
 
@@ -258,7 +260,12 @@ impl Machine {
     }
 
     fn wrote(&mut self, now: Moment, ask: AskId, text: &str) {
+        let deadline = self.settings.deadline;
         let Some(thought) = self.thought(ask) else { return };
+        // It has begun: its first sentence is better than our line, and so worth a little longer.
+        if !std::mem::replace(&mut thought.has_begun, true) {
+            thought.until += deadline;
+        }
         let text = thought.filter.push(text);
         for sentence in thought.sentences.push(&text) {
             self.add_sentence(now, &sentence);
@@ -377,6 +384,7 @@ impl Machine {
             filter: Filter::default(),
             sentences: Sentences::default(),
             said: 0,
+            has_begun: false,
             until: now.at + *deadline,
         };
         self.effects.push(Effect::Ask(ask, request));

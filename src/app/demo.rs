@@ -19,6 +19,7 @@ use crate::dialplan::{Dialplan, Target};
 use crate::net::Audio;
 use crate::net::udp::Udp;
 use crate::phone::script::{self, CALLED, CALLER, Line};
+use crate::phone::talk::Manners;
 use crate::phone::{Ears, Phone, PhoneSettings, Pickup, Script, report};
 use crate::sip::Transport;
 use crate::speech::{Recognizer, Synthesizer, engines};
@@ -35,6 +36,9 @@ const CALLER_SAYS: [&str; 3] = [
 const HUMAN_SAYS: [&str; 1] = [
     "Good morning, I am a colleague. I have the notes of your conversation here. How can I help you?",
 ];
+
+/// After its goodbye, the caller does not wait for long.
+const GOODBYE: Manners = Manners { patience: Some(Duration::from_secs(2)), ..CALLER };
 
 /// How long the human's phone rings.
 const RING_TIME: Duration = Duration::from_secs(2);
@@ -77,7 +81,7 @@ pub async fn run(
         script(&config, "flite:slt", &HUMAN_SAYS, CALLED).await?,
         stop.clone(),
     ));
-    let script = script(&config, "flite:rms", &CALLER_SAYS, CALLER).await?;
+    let script = script(&config, "flite:rms", &CALLER_SAYS, GOODBYE).await?;
     let mut caller = phone("caller", &config, &audio, &recognizer)?;
     let mut reporter = report::terminal(std::io::stdout(), Some("caller"));
     let call = caller.call(&number, &script, &mut reporter, &stop);
@@ -146,7 +150,7 @@ async fn script(
     config: &Config,
     voice: &str,
     lines: &[&str],
-    manners: crate::phone::talk::Manners,
+    manners: Manners,
 ) -> anyhow::Result<Script> {
     let mut settings = config.speech.engines.clone();
     if settings.synthesizer.starts_with("flite") {

@@ -127,7 +127,9 @@ impl<'a> Session<'a> {
 
     fn poll_timeout(&self) -> Option<Instant> {
         let leave_at = self.leaving.as_ref().map(|leaving| leaving.until);
-        [self.talk.poll_timeout(), self.pressed_at, leave_at].into_iter().flatten().min()
+        let silent_until = self.following.as_ref().and_then(Following::silent_until);
+        let times = [self.talk.poll_timeout(), self.pressed_at, leave_at, silent_until];
+        times.into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self) {
@@ -137,6 +139,10 @@ impl<'a> Session<'a> {
         }
         if let Some(leaving) = self.leaving.take_if(|leaving| leaving.until <= now) {
             self.signal(|signaling| signaling.hang_up(leaving.dialog, None));
+        }
+        let silent_until = self.following.as_ref().and_then(Following::silent_until);
+        if silent_until.is_some_and(|until| until <= now) {
+            self.give_up_silent_target();
         }
         self.talk_on(Input::Tick);
     }

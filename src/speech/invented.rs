@@ -24,7 +24,7 @@ const REPEATS_MAX: usize = 4;
 /// twice at double speed.
 const LONG_REPEATS_MAX: usize = 2;
 /// Faster than people speak, though not beyond what they can.
-const HURRIED_WORDS_PER_SECOND: f32 = 5.5;
+const HURRIED_WORDS_PER_SECOND: f32 = 4.2;
 /// From here on a phrase is long, in words.
 const LONG_WORDS: usize = 4;
 /// The longest phrase that is looked for in a loop, in words.

@@ -7,7 +7,7 @@
 use crate::speech::markup::Markup;
 
 /// The first piece of an answer is cut at a clause from here on, in bytes: its sound is waited for.
-const FIRST_CLAUSE: usize = 60;
+const FIRST_CLAUSE: usize = 30;
 /// Any piece is cut at a clause from here on.
 const CLAUSE: usize = 160;
 /// Any piece is cut at a space from here on, and anywhere if there is none.

@@ -145,12 +145,15 @@ fn a_line_is_said_word_for_word_and_told_by_its_number() {
 }
 
 #[test]
-fn a_model_without_a_sentence_at_the_deadline_is_replaced_by_the_fallback_line() {
+fn a_model_without_a_sentence_in_time_is_replaced_by_the_fallback_line() {
     let mut script = Script::new();
-    script.hear("Hello?", &["ask 1"]).wrote(1, "Well", &[]);
+    script.hear("Hello?", &["ask 1"]);
     assert_eq!(script.machine.poll_timeout(), Some(script.now.at + Duration::from_millis(1500)));
+    // It has begun, and gets as long again.
     script
-        .after(1499)
+        .after(1400)
+        .wrote(1, "Well", &[])
+        .after(1599)
         .on(Event::Tick, &[])
         .after(1)
         .on(

@@ -1,6 +1,6 @@
 //! Whether the parties are still in the call: who holds, who is not heard, who hangs up.
 
-use super::{Call, Effect, Now, State};
+use super::{Call, Effect, Now, Order, State};
 use crate::call::transfer;
 use crate::context::{Fact, Outcome};
 use crate::ids::LegId;
@@ -11,7 +11,6 @@ impl Call {
     /// Who holds us listens to somebody else, and what comes from there is music: the agent neither
     /// listens to it nor speaks to it.
     pub(super) fn on_held(&mut self, now: Now, on: bool) -> Vec<Effect> {
-        use crate::agent::driver::Order;
         self.caller.holds(now.now, on);
         let mut effects = vec![self.record(Fact::Held { on })];
         effects.extend(self.tell_transfer(now));

@@ -32,6 +32,9 @@ use crate::speech::listener::SpeechEvent;
 /// How long the referrer may take to hang up. Then we do.
 const LEAVE_TIME: Duration = Duration::from_secs(5);
 
+/// How long the target's side may say nothing at all.
+const SILENT_TIME: Duration = Duration::from_secs(4);
+
 /// How long it may take to understand what was being said when we moved on.
 const PARTING_TIME: Duration = Duration::from_secs(4);
 
@@ -50,7 +53,8 @@ pub(super) struct Following {
 enum Stage {
     /// Where is it?
     Resolving(BoxFuture<'static, Option<Peer>>),
-    Dialling(Box<Conversation>),
+    /// The target is called; until then it may say nothing at all.
+    Dialling(Box<Conversation>, Option<Instant>),
 }
 
 /// A call that we have been transferred away from.
@@ -71,7 +75,21 @@ impl Following {
     pub fn dialog(&self) -> Option<DialogId> {
         match &self.stage {
             Stage::Resolving(_) => None,
-            Stage::Dialling(conversation) => Some(conversation.dialog),
+            Stage::Dialling(conversation, _) => Some(conversation.dialog),
+        }
+    }
+
+    /// When a target that has said nothing at all is given up.
+    pub fn silent_until(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Dialling(_, silent_until) => *silent_until,
+            Stage::Resolving(_) => None,
+        }
+    }
+
+    fn heard_of(&mut self) {
+        if let Stage::Dialling(_, silent_until) = &mut self.stage {
+            *silent_until = None;
         }
     }
 
@@ -144,7 +162,10 @@ impl Session<'_> {
         let Target { uri, headers } = following.target.clone();
         let call_id = self.phone.fresh_call_id();
         match self.phone.dial(&uri, peer, call_id, headers) {
-            Ok(conversation) => following.stage = Stage::Dialling(Box::new(conversation)),
+            Ok(conversation) => {
+                let silent_until = Some(now() + SILENT_TIME);
+                following.stage = Stage::Dialling(Box::new(conversation), silent_until);
+            }
             Err(why) => self.target_failed(StatusCode::of(503), &why.to_string()),
         }
     }
@@ -154,11 +175,15 @@ impl Session<'_> {
         match event {
             Event::Ringing { status, .. } => {
                 let Some(following) = &mut self.following else { return };
+                following.heard_of();
                 // Each status once is enough for anybody.
                 if !std::mem::replace(&mut following.rings, true) {
                     self.diary.tell(What::TargetRings { status });
                     self.tell_referrer(status);
                 }
+            }
+            Event::Trying { .. } => {
+                self.following.iter_mut().for_each(Following::heard_of);
             }
             Event::Answered { response, .. } => self.target_answered(response.body.as_ref()),
             Event::Failed { status, reason, .. } => self.target_failed(status, &reason),
@@ -168,7 +193,7 @@ impl Session<'_> {
     }
 
     fn target_answered(&mut self, body: Option<&Body>) {
-        let Some(Following { target, stage: Stage::Dialling(conversation), is_left, .. }) =
+        let Some(Following { target, stage: Stage::Dialling(conversation, _), is_left, .. }) =
             &mut self.following
         else {
             return;
@@ -182,7 +207,8 @@ impl Session<'_> {
         self.tell_referrer(StatusCode::of(200));
         self.diary.tell(What::TargetAnswered { codec });
         self.transferred_to = Some(to);
-        if let Some(Following { stage: Stage::Dialling(conversation), .. }) = self.following.take()
+        if let Some(Following { stage: Stage::Dialling(conversation, _), .. }) =
+            self.following.take()
         {
             self.move_to(*conversation, is_left);
         }
@@ -201,6 +227,13 @@ impl Session<'_> {
         self.tape.forget_queued();
         self.pressed_at = None;
         self.talk_on(Input::Settled);
+    }
+
+    /// Nobody is where the target should be: timer B would wait for half a minute.
+    pub(super) fn give_up_silent_target(&mut self) {
+        let Some(dialog) = self.following.as_ref().and_then(Following::dialog) else { return };
+        self.signal(|signaling| signaling.hang_up(dialog, None));
+        self.target_failed(StatusCode::of(408), "no answer from there");
     }
 
     fn target_failed(&mut self, status: StatusCode, reason: &str) {
