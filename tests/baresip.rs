@@ -26,8 +26,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use checks::Told;
-use common::place::Place;
-use common::plan::{Agent, Plan};
+use common::place::{OWN_DIALPLAN, Place};
+use common::plan::{Agent, NO_MODEL, Plan};
 use common::server::Server;
 use common::{has_file, has_tool, wait_for};
 use phone::{Phone, free_ports};
@@ -182,26 +182,8 @@ fn start(human_ports: &[u16]) -> Server {
 
 /// `tandem.toml`: what is not here has its default.
 fn configuration(place: &Place, store: &str) -> String {
-    let (addresses, desk, model) = (place.addresses(), place.desk, model("ggml-tiny.en-q8_0.bin"));
-    format!(
-        r#"{addresses}
-[speech]
-model = "{}"
-
-[llm]
-engine = "none"
-
-[store]
-url = "{store}"
-
-[desk]
-listen = "{desk}"
-
-[dialplans]
-folder = "dialplans"
-"#,
-        model.display()
-    )
+    let speech = format!("model = {:?}", model("ggml-tiny.en-q8_0.bin"));
+    place.configuration(&speech, NO_MODEL, store) + OWN_DIALPLAN
 }
 
 impl Story {

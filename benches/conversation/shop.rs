@@ -62,23 +62,8 @@ pub fn start_local() -> Result<Option<Server>> {
 fn start_with(llm: &str) -> Result<Server> {
     let machine = Machine { calls_max: CALLS_MAX, log: "info", ..Machine::small() };
     let place = Place::on(machine);
-    let weights = here(WEIGHTS);
-    let (addresses, desk, weights) = (place.addresses(), place.desk, path(&weights));
-    let configuration = format!(
-        r#"{addresses}
-[speech]
-model = {weights:?}
-
-[llm]
-{llm}
-
-[store]
-url = "sqlite:tandem.db"
-
-[desk]
-listen = "{desk}"
-"#
-    );
+    let speech = format!("model = {:?}", here(WEIGHTS));
+    let configuration = place.configuration(&speech, llm, "sqlite:tandem.db");
     place.write("tandem.toml", &configuration);
     Ok(Server::start_in(place))
 }

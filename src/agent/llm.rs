@@ -86,11 +86,7 @@ impl OpenAi {
         let endpoint =
             endpoint.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         let endpoint = endpoint.ok_or_else(|| OpenAiError::Url { url: settings.url.clone() })?;
-        let mut client = http::client(&settings.url);
-        if settings.is_ours {
-            client = client.no_proxy();
-        }
-        let client = client
+        let client = http::client(&settings.url, settings.is_ours)
             .connect_timeout(CONNECT_MAX)
             .timeout(settings.answer_max)
             .redirect(reqwest::redirect::Policy::none())

@@ -215,7 +215,7 @@ struct Probe {
 impl Probe {
     /// Looks again and again.
     async fn run(self, told: watch::Sender<bool>, stop: CancellationToken) {
-        let client = match self.client() {
+        let client = match http::client(&self.url, self.is_ours).timeout(PROBE_MAX).build() {
             Ok(client) => client,
             Err(error) => return warn!(%error, "the server cannot be watched"),
         };
@@ -233,14 +233,6 @@ impl Probe {
                 () = sleep(if is_ready { PROBE_LATER } else { PROBE_SOON }) => (),
             }
         }
-    }
-
-    fn client(&self) -> Result<reqwest::Client, reqwest::Error> {
-        let mut client = http::client(&self.url).timeout(PROBE_MAX);
-        if self.is_ours {
-            client = client.no_proxy();
-        }
-        client.build()
     }
 
     /// `/health` tells whether the model is loaded, where it exists (llama.cpp, vLLM); `/v1/models` exists

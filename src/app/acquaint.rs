@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::agent::prompt::{self, History};
 use crate::agent::{LanguageModel, ModelRequest, llm};
@@ -32,6 +32,7 @@ pub async fn keep_acquainted(
         }
         let current = dialplan.borrow_and_update().clone();
         read_personas(&*model, &current).await;
+        // Also if it has not read them all: whoever waits for more would wait in vain.
         acquainted.send_replace(true);
         tokio::select! {
             lost = ready.wait_for(|ready| !*ready) => match lost {
@@ -46,17 +47,17 @@ pub async fn keep_acquainted(
 }
 
 async fn read_personas(model: &dyn LanguageModel, dialplan: &Dialplan) {
-    let began = Instant::now();
+    let (began, mut read) = (Instant::now(), 0);
     for agent in dialplan.agents.values() {
         let request = prompt::request(&agent.persona, &agent.language, &History::default());
         let request = ModelRequest { tokens_max: 1, ..request };
         match llm::complete(model, request, READING_TIME).await {
-            Ok(_) => debug!(agent = agent.name, "the model has read a persona"),
+            Ok(_) => read += 1,
             // The first caller will wait longer; nothing else depends on it.
             Err(why) => warn!(agent = agent.name, %why, "the model has not read a persona"),
         }
     }
-    info!(agents = dialplan.agents.len(), took = ?began.elapsed(), "the model knows its personas");
+    info!(read, of = dialplan.agents.len(), took = ?began.elapsed(), "the model has read its personas");
 }
 
 #[cfg(test)]

@@ -408,4 +408,4 @@ fn outcome_of(status: StatusCode) -> Outcome {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::call) mod tests;

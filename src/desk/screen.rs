@@ -165,8 +165,9 @@ impl Postman {
             _ => return Err(no_url()),
         }
         // A signed body goes where it was meant to go and nowhere else.
-        let client =
-            http::client(&settings.url).timeout(settings.limit).redirect(redirect::Policy::none());
+        let client = http::client(&settings.url, false)
+            .timeout(settings.limit)
+            .redirect(redirect::Policy::none());
         let client = client.build().map_err(ScreenError::Client)?;
         Ok(Postman { settings, url, client, recorder })
     }

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use reqwest::{Client, ClientBuilder, Url};
 
 /// A client for a server at `url`. A proxy of the environment (`HTTP_PROXY`) is for servers elsewhere: what
-/// is meant for this machine would leave it, and the proxy could not reach our own servers.
-pub fn client(url: &str) -> ClientBuilder {
-    if is_loopback(url) { Client::builder().no_proxy() } else { Client::builder() }
+/// is meant for this machine would leave it, and the proxy could not reach our own servers. `is_ours`: we run
+/// that server ourselves, whatever its URL calls this machine.
+pub fn client(url: &str, is_ours: bool) -> ClientBuilder {
+    if is_ours || is_loopback(url) { Client::builder().no_proxy() } else { Client::builder() }
 }
 
 /// Whether a URL is one of this machine's, by what no name server can change.

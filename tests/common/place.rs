@@ -26,6 +26,9 @@ impl Machine {
     }
 }
 
+/// What follows in `tandem.toml` where the dialplan is not the built-in one.
+pub const OWN_DIALPLAN: &str = "\n[dialplans]\nfolder = \"dialplans\"\n";
+
 /// A folder and ports for one server.
 pub struct Place {
     folder: TempDir,
@@ -61,8 +64,29 @@ impl Place {
         fs::write(path, text).expect("a file in our own folder");
     }
 
+    /// `tandem.toml` with these engines and that store. It ends within `[desk]`, so that more of that can
+    /// follow.
+    pub fn configuration(&self, speech: &str, llm: &str, store: &str) -> String {
+        let (addresses, desk) = (self.addresses(), self.desk);
+        format!(
+            r#"{addresses}
+[speech]
+{speech}
+
+[llm]
+{llm}
+
+[store]
+url = "{store}"
+
+[desk]
+listen = "{desk}"
+"#
+        )
+    }
+
     /// The tables of `tandem.toml` that say where calls and their sound come in.
-    pub fn addresses(&self) -> String {
+    fn addresses(&self) -> String {
         let Place { sip, machine, .. } = self;
         let Machine { media_ports: (first, last), calls_max, cps_max, .. } = machine;
         format!(

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::place::Place;
+use super::place::{OWN_DIALPLAN, Place};
 
 /// Who may call us, what happens then, and where it is written down.
 pub struct Plan {
@@ -39,32 +39,19 @@ yes please
 yes please
 ";
 
+/// `[speech]` of those who neither listen nor speak for real.
+const SCRIPTED: &str = r#"recognizer = "scripted"
+script = "lines.txt"
+synthesizer = "scripted"
+activity = "energy""#;
+
+/// `[llm]` without any.
+pub const NO_MODEL: &str = "engine = \"none\"";
+
 impl Plan {
     /// `tandem.toml`.
     pub fn configuration(&self, place: &Place) -> String {
-        let Place { desk, .. } = place;
-        let (addresses, store) = (place.addresses(), self.store);
-        format!(
-            r#"{addresses}
-[speech]
-recognizer = "scripted"
-script = "lines.txt"
-synthesizer = "scripted"
-activity = "energy"
-
-[llm]
-engine = "none"
-
-[store]
-url = "{store}"
-
-[desk]
-listen = "{desk}"
-
-[dialplans]
-folder = "dialplans"
-"#
-        )
+        place.configuration(SCRIPTED, NO_MODEL, self.store) + OWN_DIALPLAN
     }
 
     /// `dialplans/test.toml`.

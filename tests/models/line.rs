@@ -6,7 +6,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::common::place::Place;
+use crate::common::place::{OWN_DIALPLAN, Place};
+use crate::common::plan::NO_MODEL;
 use crate::common::server::Server;
 use crate::common::sipp::Phone;
 use crate::common::{at, free_port, has_file, signal, wait_for};
@@ -151,29 +152,11 @@ fn write_dialplan(place: &Place, human_port: u16) {
 
 /// `tandem.toml`: where things are; what is not here has its default.
 fn configuration(place: &Place, wishes: &Wishes) -> String {
-    let (addresses, desk, root) = (place.addresses(), place.desk, root().display());
-    let llm = if wishes.model { thinking(free_port()) } else { "engine = \"none\"".into() };
-    let webhook = wishes.webhook.as_deref().map(|webhook| format!("webhook = {webhook}"));
-    let webhook = webhook.unwrap_or_default();
-    format!(
-        r#"{addresses}
-[speech]
-model = "{root}/models/ggml-tiny.en-q8_0.bin"
-
-[llm]
-{llm}
-
-[store]
-url = "sqlite:tandem.db"
-
-[desk]
-listen = "{desk}"
-{webhook}
-
-[dialplans]
-folder = "dialplans"
-"#
-    )
+    let speech = format!("model = \"{}/models/ggml-tiny.en-q8_0.bin\"", root().display());
+    let llm = if wishes.model { thinking(free_port()) } else { NO_MODEL.to_owned() };
+    let webhook = wishes.webhook.as_deref().map(|webhook| format!("webhook = {webhook}\n"));
+    let configuration = place.configuration(&speech, &llm, "sqlite:tandem.db");
+    configuration + &webhook.unwrap_or_default() + OWN_DIALPLAN
 }
 
 /// The small model beside us. It may take its time: how quick it is says nothing about us.

@@ -10,7 +10,7 @@ use crate::dialplan::Method;
 use crate::escalation::phrases::Phrases;
 use crate::escalation::{Condition, Rule};
 use crate::ids::CallId;
-use crate::sip::{Liveness, StatusCode, Transport, Uri};
+use crate::sip::{Liveness, StatusCode};
 
 /// A call on a clock of its own.
 struct Story {
@@ -19,17 +19,7 @@ struct Story {
 }
 
 fn target() -> Target {
-    let uri: Uri = "sip:sarah@192.0.2.1".parse().expect("a URI");
-    Target {
-        name: "human:sarah".into(),
-        refer_to: uri.clone(),
-        uri,
-        next_hop: None,
-        failover: vec![],
-        try_time: Duration::from_secs(4),
-        transport: Transport::Udp,
-        headers: vec![],
-    }
+    transfer::tests::target("sarah")
 }
 
 fn plan(methods: &[Method]) -> Plan {

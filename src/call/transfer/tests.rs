@@ -8,7 +8,8 @@ use Effect::{
     Abandon, CancelHuman, Dial, GiveBack, Join, Leave, Over, Probe, Progress, Refer, Try,
 };
 
-fn target(name: &str) -> Target {
+/// A human of that name, dialled where the URI says.
+pub(in crate::call) fn target(name: &str) -> Target {
     let uri: Uri = format!("sip:{name}@192.0.2.1").parse().expect("a URI");
     Target {
         name: format!("human:{name}"),
